@@ -1,0 +1,24 @@
+"""gptlib: the finished code of a course that builds GPT-2 from bytes to a trained model.
+
+The files stand in the order of the course; each imports only from those before it::
+
+    errors, paths, files, config, environment   the ground
+    tokenizer                                   text → token ids          notebook 01
+    attention, block, model                     token ids → logits        notebooks 02–04
+    generation                                  logits → text             notebook 04
+    data, training                              text → a trained model    notebook 05
+    recordings, plots                           curves, kept and drawn
+    course, cli                                 the notebooks and ``python -m gptlib``
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import :func:`gptlib.setup` on first use: it needs torch, which takes seconds to load."""
+    if name == "setup":
+        return import_module("gptlib.environment").setup
+    raise AttributeError(f"module 'gptlib' has no attribute {name!r}")

@@ -1,0 +1,61 @@
+"""The package's named errors: each message is one line that says what came and the way out."""
+
+
+class GPTLibError(Exception):
+    """Base of every error that gptlib raises on purpose; the command line prints only its text."""
+
+
+class ConfigError(GPTLibError, ValueError):
+    """A model or training setting that cannot work."""
+
+
+class UnsupportedDevice(GPTLibError):
+    """A device that PyTorch's wheels no longer serve, or that is not there."""
+
+
+class TokenizerError(GPTLibError, ValueError):
+    """Text or tokenizer files that cannot be encoded or read."""
+
+
+class VocabularyUnavailable(GPTLibError):
+    """GPT-2's vocabulary is neither cached nor reachable."""
+
+
+class TokenOutOfRange(GPTLibError, ValueError):
+    """A token id that the vocabulary does not hold."""
+
+
+class PromptError(GPTLibError, ValueError):
+    """A prompt that is empty or does not fit the context."""
+
+
+class TextTooShort(GPTLibError, ValueError):
+    """A text that holds fewer tokens than one training window."""
+
+
+class CorpusError(GPTLibError):
+    """A corpus that is unknown, or a file that cannot be read as text."""
+
+
+class CorpusUnavailable(CorpusError):
+    """A known corpus that is neither stored here nor reachable; the message names each way out."""
+
+
+class DownloadError(GPTLibError):
+    """A download that did not bring the expected bytes; nothing was written."""
+
+
+class CheckpointError(GPTLibError):
+    """A checkpoint that is missing, damaged, or made for another model."""
+
+
+class RunExists(GPTLibError):
+    """A run folder that already holds a run; nothing in it is overwritten."""
+
+
+class CourseError(GPTLibError):
+    """A notebook that is missing, out of step with the package, or failed."""
+
+
+class OutOfPairsWarning(UserWarning):
+    """BPE training stopped early: the text has no pair left to merge."""

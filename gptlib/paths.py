@@ -1,0 +1,37 @@
+"""Where things live. Together with :mod:`gptlib.environment` the only reader of variables.
+
+``GPTLIB_DATA``     folder of downloaded texts (default: the user's cache folder)
+``GPTLIB_CORPORA``  ``bundled`` uses the samples in ``data/`` outright: stable on every machine
+``GPTLIB_RUNS``     folder of training runs (default: ``runs/`` where you are)
+"""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SAMPLES = REPOSITORY / "data"
+ASSETS = REPOSITORY / "assets"
+RECORDINGS = ASSETS / "recordings"
+NOTEBOOKS = REPOSITORY / "notebooks"
+
+
+def data_folder() -> Path:
+    """The folder in which downloaded texts and vocabularies are kept; it may not exist yet."""
+    return Path(os.environ.get("GPTLIB_DATA") or platformdirs.user_cache_dir("gptlib"))
+
+
+def cache_folder() -> Path:
+    """The user's own cache folder: for what no shared data folder should be asked to hold."""
+    return Path(platformdirs.user_cache_dir("gptlib"))
+
+
+def runs_folder() -> Path:
+    """The folder that holds training runs and the executed course; it may not exist yet."""
+    return Path(os.environ.get("GPTLIB_RUNS") or Path.cwd() / "runs")
+
+
+def bundled_only() -> bool:
+    """Whether corpora are replaced by the bundled samples, whatever else is at hand."""
+    return os.environ.get("GPTLIB_CORPORA") == "bundled"
