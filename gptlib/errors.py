@@ -53,6 +53,10 @@ class RunExists(GPTLibError):
     """A run folder that already holds a run; nothing in it is overwritten."""
 
 
+class TrainingDiverged(GPTLibError):
+    """A loss or gradient that is not finite; the parameters stayed as they were."""
+
+
 class CourseError(GPTLibError):
     """A notebook that is missing, out of step with the package, or failed."""
 

@@ -3,6 +3,8 @@
 ``GPTLIB_DATA``     folder of downloaded texts (default: the user's cache folder)
 ``GPTLIB_CORPORA``  ``bundled`` uses the samples in ``data/`` outright: stable on every machine
 ``GPTLIB_RUNS``     folder of training runs (default: ``runs/`` where you are)
+``HF_HUB_OFFLINE``  ``1`` forbids every download, as it does for Hugging Face's own libraries
+``CI``              set by every CI service: progress bars stay silent
 """
 
 import os
@@ -35,3 +37,13 @@ def runs_folder() -> Path:
 def bundled_only() -> bool:
     """Whether corpora are replaced by the bundled samples, whatever else is at hand."""
     return os.environ.get("GPTLIB_CORPORA") == "bundled"
+
+
+def offline() -> bool:
+    """Whether nothing may be downloaded."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def quiet() -> bool:
+    """Whether progress bars stay silent: outputs that are stored or compared must not move."""
+    return bool(os.environ.get("CI")) or bundled_only()

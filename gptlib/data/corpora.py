@@ -1,0 +1,163 @@
+"""Texts by name or by path, and what to do when one cannot be had.
+
+Facts and licences of every named corpus stand in ``data/README.md``.
+"""
+
+import hashlib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from gptlib import paths
+from gptlib.data.reading import read_documents
+from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
+from gptlib.files import download, sha256_of
+
+THE_VERDICT_URL = (
+    "https://raw.githubusercontent.com/rasbt/LLMs-from-scratch/main/"
+    "ch02/01_main-chapter-code/the-verdict.txt"
+)
+THE_VERDICT_SHA256 = "b41e41a68f0398a3154ae69e2e4c0e2694e17fe0d66730536837f1b01935b31f"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents and where they are from."""
+
+    name: str
+    documents: list[str]
+    source: str
+    licence: str
+
+    @property
+    def text(self) -> str:
+        """All documents, a blank line between."""
+        return "\n\n".join(self.documents)
+
+    @property
+    def fingerprint(self) -> str:
+        """A sha256 of the documents and their order: two equal texts have the same."""
+        digest = hashlib.sha256()
+        for document in self.documents:
+            digest.update(hashlib.sha256(document.encode()).digest())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One named corpus: how to read it, its facts, and the sample that can stand in for it."""
+
+    read: Callable[[], list[str]]
+    source: str
+    licence: str
+    stand_in: str | None = None  # None: it comes with the course
+
+
+def load_corpus(
+    name: str | Path, fallback: str | None = None, separator: str | None = None
+) -> Corpus:
+    """Read a corpus by its name, or a file or folder of your own.
+
+    With ``GPTLIB_CORPORA=bundled`` a corpus that does not come with the course is replaced by
+    the bundled sample that stands in for it, which one printed line says.
+
+    Args:
+        name: a key of `CORPORA`, or the path of a .txt, .jsonl or .parquet file or of a folder
+            of these.
+        fallback: the corpus to go on with where `name` is neither stored here nor reachable.
+        separator: what parts the documents of a .txt file; without it a file is one document.
+
+    Raises:
+        CorpusUnavailable: `name` is known, but neither stored here nor reachable.
+        CorpusError: `name` is unknown, or a file cannot be read as text.
+    """
+    if str(name) not in CORPORA:
+        return local_corpus(Path(name), separator)
+    name = str(name)
+    entry = CORPORA[name]
+    if paths.bundled_only() and entry.stand_in:
+        print(f"corpus   {entry.stand_in} stands in for {name} (GPTLIB_CORPORA=bundled)")
+        return load_corpus(entry.stand_in)
+    try:
+        return Corpus(name, entry.read(), entry.source, entry.licence)
+    except CorpusUnavailable:
+        if fallback is None:
+            raise
+        print(f"corpus   {fallback} stands in for {name}, neither stored here nor reachable")
+        return load_corpus(fallback)
+
+
+def local_corpus(path: Path, separator: str | None) -> Corpus:
+    """A file or folder of the learner's own; its licence is theirs to know."""
+    if not path.exists():
+        raise CorpusError(
+            f"no corpus {str(path)!r}: give one of {', '.join(CORPORA)}, "
+            f"or the path of a .txt, .jsonl or .parquet file or of a folder of these"
+        )
+    return Corpus(path.stem, read_documents(path, separator), str(path), "your own text")
+
+
+def read_sample(file_name: str) -> list[str]:
+    """One of the texts written for this course; it lies beside the package."""
+    return read_documents(paths.SAMPLES / file_name)
+
+
+def read_the_verdict() -> list[str]:
+    """The stored copy if there is a right one, else a download."""
+    path = paths.data_folder() / "the-verdict.txt"
+    if not (path.is_file() and sha256_of(path) == THE_VERDICT_SHA256):
+        fetch("the-verdict", THE_VERDICT_URL, path, THE_VERDICT_SHA256)
+    return read_documents(path)
+
+
+def fetch(name: str, url: str, path: Path, sha256: str) -> None:
+    """Download a corpus to `path`, or say every way to have it all the same."""
+    try:
+        if paths.offline():
+            raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
+        download(url, path, sha256)
+    except (DownloadError, OSError) as error:
+        raise CorpusUnavailable(
+            f"{name} is not in {path.parent} and did not come ({error}): connect and try again, "
+            f"or save {url} as {path}, or set GPTLIB_DATA to a folder that holds {path.name}, "
+            f"or go on with fallback={CORPORA[name].stand_in!r}"
+        ) from error
+
+
+def read_python_docs() -> list[str]:
+    """The language reference that every CPython carries; it differs from version to version."""
+    try:
+        topics = importlib.import_module("pydoc_data.topics").topics
+    except ImportError as error:  # some distributions part the manual from the interpreter
+        raise CorpusUnavailable(
+            f"python-docs: this Python has no pydoc_data ({error}): use another Python, "
+            f"or go on with fallback={CORPORA['python-docs'].stand_in!r}"
+        ) from error
+    return [topics[topic] for topic in sorted(topics)]
+
+
+CORPORA = {
+    "the-verdict": Entry(
+        read_the_verdict,
+        "Edith Wharton, The Verdict, 1908",
+        "public domain",
+        stand_in="sample-story",
+    ),
+    "python-docs": Entry(
+        read_python_docs,
+        "pydoc_data.topics of this Python",
+        "PSF licence",
+        stand_in="sample-articles",
+    ),
+    "sample-story": Entry(
+        partial(read_sample, "sample-story.txt"), "written for this course", "MIT"
+    ),
+    "sample-articles": Entry(
+        partial(read_sample, "sample-articles.jsonl"), "written for this course", "MIT"
+    ),
+    "sample-darija": Entry(
+        partial(read_sample, "sample-darija.jsonl"), "written for this course", "MIT"
+    ),
+}
