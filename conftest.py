@@ -1,0 +1,19 @@
+"""What pytest runs under, set before anything is imported, and inherited by every kernel.
+
+The small models, the CPU and the bundled texts: the same numbers on every machine.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+from gptlib.course import STORED
+
+RUNS = tempfile.mkdtemp(prefix="gptlib-runs-")  # training runs of tests and notebooks
+atexit.register(shutil.rmtree, RUNS, ignore_errors=True)
+
+os.environ.update(STORED)
+os.environ["GPTLIB_RUNS"] = RUNS
+os.environ["JUPYTER_PLATFORM_DIRS"] = "1"  # else jupyter_core warns about its old folders
+os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else debugpy warns about frozen modules

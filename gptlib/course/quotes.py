@@ -1,0 +1,24 @@
+"""Which finished definitions each notebook quotes: the one list behind the ``in-step`` cells.
+
+A notebook's in-step cells stand in the order of its entries. Each cell begins with its file's
+path as a comment; ``python -m gptlib course refresh`` writes the rest from the package. Every
+definition that the course builds is quoted in exactly one notebook.
+"""
+
+from typing import NamedTuple
+
+
+class Quote(NamedTuple):
+    """One in-step cell: definitions (functions, classes, constants) of one file, in order."""
+
+    file: str  # from the repository's root, with forward slashes
+    names: tuple[str, ...]
+
+
+QUOTES: dict[str, list[Quote]] = {
+    "01_tokenization": [],
+    "02_attention": [],
+    "03_transformer_block": [],
+    "04_gpt2_124m": [],
+    "05_pretraining_the_verdict": [],
+}

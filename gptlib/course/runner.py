@@ -1,0 +1,106 @@
+"""Run the notebooks in order: a bar while they run, executed copies, and a table at the end."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gptlib import paths
+from gptlib.course import REAL, STORED
+from gptlib.course.execution import execute
+from gptlib.course.notebook_files import Notebook, code_cells, find_notebooks, read_notebook
+from gptlib.course.pages import write_index, write_pages
+from gptlib.errors import CourseError
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one notebook went."""
+
+    name: str
+    cells: int
+    seconds: float
+    problem: str = ""  # empty when every cell ran
+
+    @property
+    def passed(self) -> bool:
+        """Whether every cell ran."""
+        return not self.problem
+
+
+def run_course(
+    wanted: list[str],
+    real: bool = False,
+    notebooks: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Result]:
+    """Run the ``wanted`` notebooks, or all; keep copies in ``runs/course/`` and say how it went.
+
+    Without ``real`` they run as the tests run them: bundled texts, small models, CPU. With it:
+    the real texts, at the size that fits this machine. A notebook that fails does not stop the
+    others; the caller reads ``passed``. Ctrl-C stops the kernel, tells what ran, and passes on.
+    """
+    runs = paths.runs_folder().resolve()
+    folder = runs / "course"
+    chosen = find_notebooks(wanted, notebooks)
+    environment = {**(REAL if real else STORED), "GPTLIB_RUNS": str(runs)}
+    results: list[Result] = []
+    try:
+        for path in chosen:
+            results.append(_run_one(path, folder, environment))
+    finally:
+        write_index(folder, [(r.name, r.cells, r.seconds, r.problem) for r in results])
+        say(table(results))
+        say(f"executed copies: {folder / 'index.html'}")
+    return results
+
+
+def table(results: list[Result]) -> str:
+    """Return the results as a table of text; a failure's reason stands below it."""
+    width = max([len("notebook"), *(len(result.name) for result in results)])
+    lines = [f"{'notebook':<{width}}  cells  seconds  result"]
+    for result in results:
+        lines.append(
+            f"{result.name:<{width}}  {result.cells:>5}  {result.seconds:>7.1f}  "
+            + ("passed" if result.passed else "FAILED")
+        )
+    lines += [f"{result.name}, {result.problem}" for result in results if not result.passed]
+    return "\n".join(lines)
+
+
+def _run_one(path: Path, folder: Path, environment: dict[str, str]) -> Result:
+    started = time.monotonic()
+    try:
+        notebook = read_notebook(path)
+    except CourseError as unreadable:
+        return Result(path.stem, 0, 0.0, str(unreadable))
+    cells = len(code_cells(notebook))
+    problem = ""
+    with _bar(path.stem, cells) as bar:
+        try:
+            execute(notebook, path.parent, environment, lambda number, _: _show(bar, number))
+            _show(bar, cells + 1)
+        except CourseError as failure:
+            problem = str(failure)
+    _keep(notebook, path, folder)
+    return Result(path.stem, cells, time.monotonic() - started, problem)
+
+
+def _bar(name: str, cells: int) -> "tqdm[None]":
+    """Return a bar of cells; it keeps quiet where nobody watches (CI, a file)."""
+    form = "{desc} {bar:24} cell {n_fmt} of {total_fmt}, {elapsed}"
+    return tqdm(total=cells, desc=name, bar_format=form, disable=None)
+
+
+def _show(bar: "tqdm[None]", number: int) -> None:
+    bar.update(number - 1 - bar.n)
+
+
+def _keep(notebook: Notebook, path: Path, folder: Path) -> None:
+    """Write the executed copy and its page; pictures are found from their new place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    assets = Path(os.path.relpath(paths.ASSETS, folder)).as_posix()
+    write_pages(notebook, path, folder, assets)
