@@ -89,6 +89,19 @@ def course_refresh(
                 raise CourseError(f"{path.stem}, {problem}") from None
 
 
+@course.command("publish")
+def course_publish(
+    repository: Annotated[
+        str, typer.Option(metavar="URL", help="Such as https://github.com/owner/gptlib.")
+    ],
+    tag: Annotated[str, typer.Option(help="The tag, or branch, that notebooks will fetch.")],
+) -> None:
+    """Stamp the course's address into set-up cells, links and README (for maintainers)."""
+    from gptlib.course.publish import publish
+
+    print("changed:", ", ".join(publish(repository, tag)) or "nothing")
+
+
 def main() -> None:
     """Run the command line; an error of gptlib's own is one line on stderr and exit code 2."""
     try:

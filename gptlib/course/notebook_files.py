@@ -1,5 +1,6 @@
 """Find, read and write the course's notebooks in one normal form."""
 
+import copy
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from gptlib.files import atomic_write
 
 Cell = Any  # nbformat's cells are dictionaries with attribute access, typed by nobody
 Notebook = Any
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 
 
 def find_notebooks(wanted: Iterable[str] = (), folder: Path | None = None) -> list[Path]:
@@ -58,15 +64,11 @@ def has_tag(cell: Cell, tag: str) -> bool:
     return tag in cell.metadata.get("tags", [])
 
 
-def normalise(notebook: Notebook) -> None:
-    """Bring metadata and ids into the form that is committed: no times, machines or versions."""
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
-    )
+def normalised(notebook: Notebook) -> Notebook:
+    """Return ``notebook`` in the form that is committed: no times, machines or versions in it."""
+    notebook = copy.deepcopy(notebook)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata = nbformat.from_dict(METADATA)
     for number, cell in enumerate(notebook.cells, 1):
         cell["id"] = f"cell-{number:02d}"
         tags = cell.metadata.get("tags")
@@ -75,3 +77,4 @@ def normalise(notebook: Notebook) -> None:
             output.pop("transient", None)
             if "metadata" in output:
                 output.metadata = nbformat.from_dict({})
+    return notebook

@@ -15,13 +15,18 @@ from gptlib.course.notebook_files import (
 )
 from gptlib.course.quotes import QUOTES, Quote
 from gptlib.course.quoting import quote
-from gptlib.course.setup_cell import REPOSITORY, TAG, is_published, setup_cell
+from gptlib.course.setup_cell import HOME, Address, setup_cell
 from gptlib.errors import CourseError
 
 LINKS = "Open in [Colab]"  # how the line of links in a notebook's first cell begins
 
 
-def refresh(wanted: list[str], check: bool = False, folder: Path | None = None) -> str:
+def refresh(
+    wanted: list[str],
+    check: bool = False,
+    folder: Path | None = None,
+    address: Address = HOME,
+) -> str:
     """Rewrite what notebooks quote from the package; return what differed, as a unified diff.
 
     With ``check`` nothing is written. Stored outputs stay as they are: execute afterwards.
@@ -29,7 +34,7 @@ def refresh(wanted: list[str], check: bool = False, folder: Path | None = None) 
     differences = []
     for path in find_notebooks(wanted, folder):
         notebook = read_notebook(path)
-        difference = refresh_notebook(notebook, path.stem)
+        difference = refresh_notebook(notebook, path.stem, address=address)
         if difference and not check:
             write_notebook(path, notebook)
         differences.append(difference)
@@ -40,38 +45,45 @@ def refresh_notebook(
     notebook: Notebook,
     name: str,
     root: Path = paths.REPOSITORY,
-    quotes: dict[str, list[Quote]] = QUOTES,
+    quotes: dict[str, list[Quote]] | None = None,
+    address: Address = HOME,
 ) -> str:
     """Rewrite ``notebook``'s cells in place and return the unified diff of what changed."""
+    listed = (QUOTES if quotes is None else quotes).get(name, [])
+    due = [*_addressed(notebook, name, address), *_quoted(notebook, name, root, listed)]
     differences = []
-    for number, cell, text in _due(notebook, name, root, quotes):
+    for number, cell, text in due:
         if cell.source != text:
             differences.append(_diff(cell.source, text, f"{name}.ipynb, cell {number}"))
             cell.source = text
     return "".join(differences)
 
 
-def links(name: str, repository: str = REPOSITORY, tag: str = TAG) -> list[str]:
+def links(name: str, address: Address = HOME) -> list[str]:
     """Return the lines of links under a notebook's title: none while there is no address."""
-    if not is_published(repository):
+    if not address.published:
         return []
-    where = f"{repository.removeprefix('https://')}/blob/{tag}/notebooks/{name}.ipynb"
-    colab = f"https://colab.research.google.com/{where.replace('github.com', 'github', 1)}"
-    kaggle = f"https://www.kaggle.com/kernels/welcome?src=https://{where}"
+    where = f"{address.slug}/blob/{address.tag}/notebooks/{name}.ipynb"
+    colab = f"https://colab.research.google.com/github/{where}"
+    kaggle = f"https://www.kaggle.com/kernels/welcome?src=https://github.com/{where}"
     return ["", f"{LINKS}({colab}) · [Kaggle]({kaggle})"]
 
 
-def _due(
-    notebook: Notebook, name: str, root: Path, quotes: dict[str, list[Quote]]
-) -> Iterator[tuple[int, Cell, str]]:
-    """Yield (number, cell, text it should hold) for each cell that the package decides."""
+Due = tuple[int, Cell, str]  # the cell's number, the cell, the text that it should hold
+
+
+def _addressed(notebook: Notebook, name: str, address: Address) -> Iterator[Due]:
+    """Yield what depends on the course's address: the title cell and the set-up cell."""
     for number, cell in enumerate(notebook.cells, 1):
         if number == 1 and cell.cell_type == "markdown":
-            yield number, cell, _with_links(cell.source, name)
+            yield number, cell, _with_links(cell.source, links(name, address))
         if has_tag(cell, "setup"):
-            yield number, cell, setup_cell()
+            yield number, cell, setup_cell(address)
+
+
+def _quoted(notebook: Notebook, name: str, root: Path, listed: list[Quote]) -> Iterator[Due]:
+    """Yield the in-step cells; raises CourseError when they and the list do not agree."""
     cells = [(n, cell) for n, cell in enumerate(notebook.cells, 1) if has_tag(cell, "in-step")]
-    listed = quotes.get(name, [])
     if len(cells) != len(listed):
         raise CourseError(
             f"{name} has {len(cells)} in-step cells, but gptlib/course/quotes.py lists "
@@ -87,13 +99,13 @@ def _due(
         yield number, cell, quote(root, file, names)
 
 
-def _with_links(source: str, name: str) -> str:
+def _with_links(source: str, links: list[str]) -> str:
     """Return the title cell's text with the links under its first line, and no older ones."""
     lines = source.split("\n")
     for index in reversed(range(len(lines))):
         if lines[index].startswith(LINKS):
             del lines[index - 1 : index + 1]  # the blank line above it as well
-    return "\n".join([lines[0], *links(name), *lines[1:]])
+    return "\n".join([lines[0], *links, *lines[1:]])
 
 
 def _diff(have: str, due: str, where: str) -> str:

@@ -1,11 +1,30 @@
 """The set-up cell: one text, letter for letter the same in every notebook.
 
 The repository's address stands here and nowhere else; ``python -m gptlib course publish`` changes
-these two lines, and rewrites from them the cells, the notebooks' links and the README.
+that line, and rewrites from it the cells, the notebooks' links and the README.
 """
 
-REPOSITORY = "https://github.com/OWNER/gptlib"  # OWNER: not published yet
-TAG = "main"
+from typing import NamedTuple
+
+
+class Address(NamedTuple):
+    """Where the course can be cloned from."""
+
+    repository: str
+    tag: str  # or a branch
+
+    @property
+    def published(self) -> bool:
+        """Whether this is a real address yet."""
+        return self.slug != "OWNER/gptlib"
+
+    @property
+    def slug(self) -> str:
+        """Owner and name, as Colab's and Kaggle's links want them."""
+        return self.repository.removeprefix("https://github.com/")
+
+
+HOME = Address("https://github.com/OWNER/gptlib", "main")
 
 TEMPLATE = """\
 # Set-up, the same in every notebook: find gptlib, install what is missing, look at the machine.
@@ -38,13 +57,7 @@ REACHABLE = "switch the internet on, or attach the course as a data set"
 UNPUBLISHED = "no address yet: open this notebook inside a copy of the course"
 
 
-def is_published(repository: str) -> bool:
-    """Return whether this is an address from which the course can be cloned."""
-    return "/OWNER/" not in repository
-
-
-def setup_cell(repository: str = REPOSITORY, tag: str = TAG) -> str:
-    """Return the source of the set-up cell for a course kept at ``repository`` under ``tag``."""
-    way_out = REACHABLE if is_published(repository) else UNPUBLISHED
-    text = TEMPLATE.replace("@REPOSITORY@", repository).replace("@TAG@", tag)
-    return text.replace("@WAY_OUT@", way_out)
+def setup_cell(address: Address = HOME) -> str:
+    """Return the source of the set-up cell for a course that is kept at ``address``."""
+    text = TEMPLATE.replace("@REPOSITORY@", address.repository).replace("@TAG@", address.tag)
+    return text.replace("@WAY_OUT@", REACHABLE if address.published else UNPUBLISHED)

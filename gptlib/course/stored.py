@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gptlib.course import STORED
 from gptlib.course.execution import OnCell, execute
-from gptlib.course.notebook_files import normalise, read_notebook, write_notebook
+from gptlib.course.notebook_files import normalised, read_notebook, write_notebook
 
 
 def store_outputs(path: Path, on_cell: OnCell = lambda number, seconds: None) -> float:
@@ -18,6 +18,5 @@ def store_outputs(path: Path, on_cell: OnCell = lambda number, seconds: None) ->
     with tempfile.TemporaryDirectory() as runs:
         environment = {**STORED, "GPTLIB_RUNS": runs}
         seconds = execute(notebook, path.parent, environment, on_cell)
-    normalise(notebook)
-    write_notebook(path, notebook)
+    write_notebook(path, normalised(notebook))
     return seconds
