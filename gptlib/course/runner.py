@@ -92,7 +92,7 @@ def _run_one(path: Path, folder: Path, environment: dict[str, str]) -> Result:
 def _bar(name: str, cells: int) -> "tqdm[None]":
     """Return a bar of cells; it keeps quiet where nobody watches (CI, a file)."""
     form = "{desc} {bar:24} cell {n_fmt} of {total_fmt}, {elapsed}"
-    return tqdm(total=cells, desc=name, bar_format=form, disable=None)
+    return tqdm(total=cells, desc=name, bar_format=form, disable=paths.quiet() or None)
 
 
 def _show(bar: "tqdm[None]", number: int) -> None:
