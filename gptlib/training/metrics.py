@@ -1,0 +1,94 @@
+"""``metrics.jsonl``: what a run measured, one JSON object a line, in the order it happened.
+
+The first line tells the run's setting; then come, by their keys::
+
+    {"step": 20, "loss": …, "learning_rate": …, "gradient_norm": …, "clipped_norm": …,
+     "tokens": …, "tokens_per_second": …, "seconds": …}      one for every update
+    {"step": 20, "validation_loss": …}                       one for every evaluation
+    {"step": 20, "text": …}                                  one for every sample text
+
+`step` counts the updates behind the parameters that were measured: the training loss and the
+validation loss of one step belong to the same parameters.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from gptlib.errors import CheckpointError
+from gptlib.files import atomic_write
+
+FILE_NAME = "metrics.jsonl"
+Row = dict[str, Any]
+
+
+class MetricsLog:
+    """Rows in memory and, for a run with a folder, on disk.
+
+    Args:
+        run_folder: gets ``metrics.jsonl`` in place of any that is there; None keeps the rows in
+            memory alone.
+        rows: those of an earlier session to go on from.
+    """
+
+    def __init__(self, run_folder: Path | None, rows: list[Row] | None = None) -> None:
+        self.path = None if run_folder is None else run_folder / FILE_NAME
+        self.rows = rows or []
+        if self.path:
+            with atomic_write(self.path, "w") as file:
+                file.writelines(json_line(row) for row in self.rows)
+
+    def add(self, **row: Any) -> None:
+        """Append one row; it is on its way to the disk when this returns."""
+        self.rows.append(row)
+        if self.path:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json_line(row))
+
+    def flush(self) -> None:
+        """Return once all rows would survive a power cut: before a checkpoint counts them."""
+        if self.path:
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def json_line(row: Row) -> str:
+    """One row as a line of JSON; Arabic stays readable."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def read_metrics(path: str | Path) -> list[Row]:
+    """The rows of a metrics file, or of a run folder's.
+
+    A last line without its end, cut off when a session was killed, is left out.
+
+    Raises:
+        CheckpointError: there is no such file, or a line before the last is not JSON.
+    """
+    path = Path(path)
+    path = path / FILE_NAME if path.is_dir() else path
+    try:
+        *lines, _torn = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines]
+    except OSError as error:
+        raise CheckpointError(f"no metrics in {path}: give the folder of a run") from error
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}): restore it or start a new run"
+        ) from error
+
+
+def curve(rows: list[Row], name: str) -> tuple[list[int], list[float]]:
+    """Steps and values of the rows that hold `name`, such as ``loss``, ready to be drawn."""
+    found = [row for row in rows if name in row and "step" in row]
+    return [row["step"] for row in found], [row[name] for row in found]
+
+
+def best_validation(rows: list[Row]) -> tuple[int | None, float | None]:
+    """The step with the lowest validation loss, and that loss; None before the first one."""
+    steps, losses = curve(rows, "validation_loss")
+    if not losses:
+        return None, None
+    lowest = min(losses)
+    return steps[losses.index(lowest)], lowest
