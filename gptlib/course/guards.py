@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gptlib import paths
 from gptlib.course.notebook_files import (
     Cell,
     Notebook,
@@ -13,6 +14,7 @@ from gptlib.course.notebook_files import (
     normalised,
     read_notebook,
 )
+from gptlib.course.quotes import Quote
 from gptlib.course.refresh import refresh_notebook
 from gptlib.course.setup_cell import setup_cell
 from gptlib.errors import CourseError
@@ -34,10 +36,15 @@ def complaints(path: Path) -> list[str]:
     return found
 
 
-def out_of_step(notebook: Notebook, name: str) -> list[str]:
-    """In-step cells and links say what the package says."""
+def out_of_step(
+    notebook: Notebook,
+    name: str,
+    root: Path = paths.REPOSITORY,
+    quotes: dict[str, list[Quote]] | None = None,
+) -> list[str]:
+    """In-step cells and links say what the package says; ``notebook`` is brought into step."""
     try:
-        difference = refresh_notebook(notebook, name)
+        difference = refresh_notebook(notebook, name, root, quotes)
     except CourseError as problem:
         return [str(problem)]
     return [f"run python -m gptlib course refresh:\n{difference}"] if difference else []
@@ -114,6 +121,14 @@ def plain_form(notebook: Notebook) -> Iterator[str]:
         yield "metadata or ids are not in the course's form: course refresh --execute writes it"
     if any(cell.get("attachments") for cell in notebook.cells):
         yield "stores an attachment: keep pictures in assets/"
+
+
+def quoted_twice(quotes: dict[str, list[Quote]]) -> list[str]:
+    """Return the definitions that more than one cell quotes: each has one place in the course."""
+    every = [
+        f"{file}: {name}" for cells in quotes.values() for file, names in cells for name in names
+    ]
+    return sorted({entry for entry in every if every.count(entry) > 1})
 
 
 GUARDS: tuple[Callable[[Notebook], Iterator[str]], ...] = (

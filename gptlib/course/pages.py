@@ -2,10 +2,12 @@
 
 import copy
 import html
+import os
 from pathlib import Path
 
 from nbconvert import HTMLExporter
 
+from gptlib import paths
 from gptlib.course.notebook_files import Notebook, write_notebook
 from gptlib.files import atomic_write
 
@@ -20,22 +22,28 @@ td:nth-child(2), td:nth-child(3) { font-variant-numeric: tabular-nums }
 Row = tuple[str, int, float, str]  # notebook, cells, seconds, problem (empty: passed)
 
 
-def write_pages(notebook: Notebook, path: Path, folder: Path, assets: str) -> None:
+def write_pages(notebook: Notebook, name: str, folder: Path) -> None:
     """Write the executed ``notebook`` into ``folder``, as a notebook and as a page.
 
-    The page holds its pictures; the notebook finds them at ``assets``, relative to ``folder``.
+    The page holds the pictures of ``assets/``; the copy finds them from where it lies.
     """
-    exporter = HTMLExporter(embed_images=True)
-    page, _ = exporter.from_notebook_node(
-        notebook, resources={"metadata": {"path": str(path.parent), "name": path.stem}}
+    root = paths.ASSETS.parent  # nbconvert takes in no picture from outside this folder
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(
+        _with_pictures_at(notebook, paths.ASSETS.name),
+        resources={"metadata": {"path": str(root), "name": name}},
     )
-    with atomic_write(folder / f"{path.stem}.html") as file:
+    with atomic_write(folder / f"{name}.html") as file:
         file.write(page.encode("utf-8"))
+    assets = Path(os.path.relpath(paths.ASSETS, folder)).as_posix()
+    write_notebook(folder / f"{name}.ipynb", _with_pictures_at(notebook, assets))
+
+
+def _with_pictures_at(notebook: Notebook, assets: str) -> Notebook:
     moved = copy.deepcopy(notebook)
     for cell in moved.cells:
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace("../assets/", f"{assets}/")
-    write_notebook(folder / path.name, moved)
+    return moved
 
 
 def write_index(folder: Path, rows: list[Row]) -> Path:

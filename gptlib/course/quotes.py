@@ -16,7 +16,16 @@ class Quote(NamedTuple):
 
 
 QUOTES: dict[str, list[Quote]] = {
-    "01_tokenization": [],
+    "01_tokenization": [
+        Quote("gptlib/tokenizer/training.py", ("Pair", "count_pairs")),
+        Quote("gptlib/tokenizer/training.py", ("merge",)),
+        Quote(
+            "gptlib/tokenizer/training.py", ("Queue", "OPPOSITE", "END", "tie_order", "best_pair")
+        ),
+        Quote("gptlib/tokenizer/training.py", ("train_bpe",)),
+        Quote("gptlib/tokenizer/encoding.py", ("encode_piece",)),
+        Quote("gptlib/tokenizer/streaming.py", ("decode_stream",)),
+    ],
     "02_attention": [],
     "03_transformer_block": [],
     "04_gpt2_124m": [],

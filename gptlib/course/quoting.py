@@ -72,6 +72,7 @@ def _drop_docstring(
         del kept[number]
     if len(node.body) == 1:
         kept[first] = f"{indent}pass"
+        return
     while not kept.get(last + 1, "code").strip():
         last += 1
         del kept[last]

@@ -1,6 +1,5 @@
 """Run the notebooks in order: a bar while they run, executed copies, and a table at the end."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from tqdm import tqdm
 from gptlib import paths
 from gptlib.course import REAL, STORED
 from gptlib.course.execution import execute
-from gptlib.course.notebook_files import Notebook, code_cells, find_notebooks, read_notebook
+from gptlib.course.notebook_files import code_cells, find_notebooks, read_notebook
 from gptlib.course.pages import write_index, write_pages
 from gptlib.errors import CourseError
 
@@ -85,7 +84,7 @@ def _run_one(path: Path, folder: Path, environment: dict[str, str]) -> Result:
             _show(bar, cells + 1)
         except CourseError as failure:
             problem = str(failure)
-    _keep(notebook, path, folder)
+    write_pages(notebook, path.stem, folder)
     return Result(path.stem, cells, time.monotonic() - started, problem)
 
 
@@ -97,10 +96,3 @@ def _bar(name: str, cells: int) -> "tqdm[None]":
 
 def _show(bar: "tqdm[None]", number: int) -> None:
     bar.update(number - 1 - bar.n)
-
-
-def _keep(notebook: Notebook, path: Path, folder: Path) -> None:
-    """Write the executed copy and its page; pictures are found from their new place."""
-    folder.mkdir(parents=True, exist_ok=True)
-    assets = Path(os.path.relpath(paths.ASSETS, folder)).as_posix()
-    write_pages(notebook, path, folder, assets)

@@ -1,0 +1,36 @@
+"""Small notebooks for the tests of the course's own tools."""
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from gptlib.course.notebook_files import normalised
+from gptlib.course.setup_cell import setup_cell
+
+
+def code(source, tags=(), output=None, count=None):
+    """Return a code cell, perhaps with printed output."""
+    outputs = [new_output("stream", name="stdout", text=output)] if output else []
+    metadata = {"tags": list(tags)} if tags else {}
+    return new_code_cell(source, outputs=outputs, metadata=metadata, execution_count=count)
+
+
+def notebook(*cells, counted=True, setup=None):
+    """Return a notebook as one is committed: a title, the set-up cell, then ``cells``.
+
+    ``setup`` replaces the set-up cell's text: without torch a kernel starts in half the time.
+    """
+    first = code(setup_cell() if setup is None else setup, ["setup"])
+    every = [new_markdown_cell("# 01 Title\n\nText."), first, *cells]
+    number = 0
+    for cell in every:
+        if cell.cell_type == "code" and counted:
+            number += 1
+            cell.execution_count = number
+    return normalised(new_notebook(cells=every))
+
+
+def write(path, *cells, **settings):
+    """Write such a notebook to ``path`` and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook(*cells, **settings), path)
+    return path

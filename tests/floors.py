@@ -1,0 +1,120 @@
+"""Read what the files of the package import and which variables they read, without running them."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+# Ground first; a file imports only from floors below its own, or from its own folder.
+FLOORS = [
+    *("errors", "paths", "files", "dependencies", "config", "environment"),
+    *("tokenizer", "attention", "block", "model", "generation", "data", "training"),
+    *("pretrained", "recordings", "drawings", "plots", "exercises", "course"),
+    *("commands", "cli", "__main__"),
+]
+CORE = ("config", "attention", "block", "model")
+CORE_MAY_IMPORT = {"torch"}
+WITHOUT_TORCH = ("errors", "paths", "files", "dependencies", "plots", "drawings", "course", "cli")
+READ_VARIABLES = ("paths", "environment")
+STANDARD = sys.stdlib_module_names
+
+
+def complaints(package: Path) -> list[str]:
+    """Return each import or variable that breaks a rule of the house; empty when none does."""
+    files = sorted(package.rglob("*.py"))
+    graph = {module_of(path, package): list(imports(path, package)) for path in files}
+    found: list[str] = []
+    for path in files:
+        module = module_of(path, package)
+        found += [f"{module}: {line}" for line in _imports_upward(module, graph[module])]
+        found += [f"{module}: {line}" for line in _foreign(module, graph[module])]
+        found += [f"{module}: {line}" for line in _variables(module, path)]
+        if floor_of(module) not in ("cli", "commands"):
+            found += [f"{module}: {line}" for line in _inside_functions(path)]
+    return found + [f"a circle: {' → '.join(circle)}" for circle in circles(graph)]
+
+
+def module_of(path: Path, package: Path) -> str:
+    """Return a file's dotted name."""
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def floor_of(module: str) -> str:
+    """Return the floor on which a module of the package lives; the package itself has none."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path, package: Path) -> Iterator[str]:
+    """Yield the dotted names that a file imports, modules of the package named in full."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:  # the house writes names in full
+                base = f"gptlib.{'.' * node.level}{base}"
+            for alias in node.names:
+                inner = package.parent.joinpath(*base.split("."), alias.name)
+                known = inner.is_dir() or inner.with_suffix(".py").is_file()
+                yield f"{base}.{alias.name}" if known else base
+
+
+def _imports_upward(module: str, imported: list[str]) -> Iterator[str]:
+    own = floor_of(module)
+    if own and own not in FLOORS:
+        yield f"stands on no floor: give {own} its place in tests/floors.py"
+        return
+    for name in imported:
+        floor = floor_of(name) if name.startswith("gptlib.") else ""
+        if floor and not own:
+            yield f"imports {name}: the package itself imports nothing"
+        elif name.startswith("gptlib..") or (floor and floor not in FLOORS):
+            yield f"imports {name}, which is on no floor: write the module's full name"
+        elif floor and floor != own and FLOORS.index(floor) > FLOORS.index(own):
+            yield f"imports upward: {name}"
+
+
+def _foreign(module: str, imported: list[str]) -> Iterator[str]:
+    floor = floor_of(module)
+    tops = {name.split(".")[0] for name in imported} - STANDARD - {"gptlib"}
+    if floor in CORE and tops - CORE_MAY_IMPORT:
+        yield f"the model core imports {', '.join(sorted(tops - CORE_MAY_IMPORT))}"
+    if (floor in WITHOUT_TORCH or not floor) and "torch" in tops:
+        yield "imports torch"
+
+
+def _variables(module: str, path: Path) -> Iterator[str]:
+    """Yield reads of the environment outside the two files that may; writing stays allowed."""
+    if floor_of(module) in READ_VARIABLES:
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb"):
+            yield f"line {node.lineno} reads an environment variable"
+
+
+def _inside_functions(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.ImportFrom) and (inner.module or "").startswith("gptlib"):
+                    yield f"line {inner.lineno} imports from gptlib inside a function"
+
+
+def circles(graph: dict[str, list[str]]) -> list[list[str]]:
+    """Return circles of imports between files, each once."""
+    found: list[list[str]] = []
+
+    def walk(module: str, trail: list[str]) -> None:
+        if module in trail:
+            circle = trail[trail.index(module) :]
+            if sorted(circle) not in [sorted(other) for other in found]:
+                found.append(circle)
+            return
+        for name in graph.get(module, []):
+            if name != module:
+                walk(name, [*trail, module])
+
+    for module in graph:
+        walk(module, [])
+    return found

@@ -1,0 +1,134 @@
+"""Refresh writes what the package says into a notebook, and its check sees every difference."""
+
+import nbformat
+import pytest
+from course_notebooks import code, notebook, write
+
+from gptlib.course.publish import publish
+from gptlib.course.quotes import Quote
+from gptlib.course.refresh import links, refresh, refresh_notebook
+from gptlib.course.setup_cell import HOME, Address, setup_cell
+from gptlib.errors import CourseError
+
+PART = 'def double(x: int) -> int:\n    """Twice."""\n    return 2 * x  # exact\n'
+CELL = "# part.py\ndef double(x: int) -> int:\n    return 2 * x  # exact"
+QUOTES = {"01_title": [Quote("part.py", ("double",))]}
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "part.py").write_text(PART)
+    return tmp_path
+
+
+def test_an_in_step_cell_is_written_from_the_package(root):
+    book = notebook(code("# part.py", ["in-step"]))
+    difference = refresh_notebook(book, "01_title", root, QUOTES)
+    assert book.cells[2].source == CELL
+    assert "+def double(x: int) -> int:" in difference and "01_title.ipynb, cell 3" in difference
+    assert refresh_notebook(book, "01_title", root, QUOTES) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("2 * x", "x + x"), ("# exact", "# exactly"), ("x: int", "x: float")]
+)
+def test_a_changed_definition_comment_or_hint_is_a_difference(root, old, new):
+    book = notebook(code(CELL, ["in-step"]))
+    (root / "part.py").write_text(PART.replace(old, new))
+    difference = refresh_notebook(book, "01_title", root, QUOTES)
+    assert any(line.startswith("-") and old in line for line in difference.splitlines())
+    assert any(line.startswith("+") and new in line for line in difference.splitlines())
+
+
+def test_a_changed_docstring_is_none(root):
+    book = notebook(code(CELL, ["in-step"]))
+    (root / "part.py").write_text(PART.replace("Twice.", "Two times."))
+    assert refresh_notebook(book, "01_title", root, QUOTES) == ""
+
+
+def test_outputs_stay_when_a_cell_is_rewritten(root):
+    book = notebook(code("# part.py\nold", ["in-step"], output="kept"))
+    refresh_notebook(book, "01_title", root, QUOTES)
+    assert book.cells[2].outputs[0].text == "kept"
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [([], "has 0 in-step cells"), (["# part.py", "# part.py"], "2 in-step"), (["# x.py"], "x.py")],
+)
+def test_cells_that_the_list_does_not_know_are_a_named_error(root, cells, words):
+    book = notebook(*(code(source, ["in-step"]) for source in cells))
+    with pytest.raises(CourseError, match=words):
+        refresh_notebook(book, "01_title", root, QUOTES)
+
+
+def test_check_writes_nothing_and_refresh_does(tmp_path):
+    path = write(tmp_path / "81_title.ipynb", code("pass"))
+    book = nbformat.read(path, 4)
+    book.cells[1].source = "old"
+    nbformat.write(book, path)
+    before = path.read_bytes()
+    assert "-old" in refresh([], check=True, folder=tmp_path)
+    assert path.read_bytes() == before
+    assert "-old" in refresh([], folder=tmp_path)
+    assert nbformat.read(path, 4).cells[1].source == setup_cell()
+    assert refresh([], check=True, folder=tmp_path) == ""
+
+
+def test_without_an_address_a_notebook_has_no_links():
+    assert links("01_title", HOME) == [] or HOME.published
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """What publish touches, in a folder of its own."""
+    (tmp_path / "gptlib" / "course").mkdir(parents=True)
+    (tmp_path / "gptlib" / "course" / "setup_cell.py").write_text(
+        f'# above\nHOME = Address("{HOME.repository}", "{HOME.tag}")\n# below\n'
+    )
+    (tmp_path / "README.md").write_text(
+        f"git clone {HOME.repository}\n{HOME.repository}/blob/{HOME.tag}/notebooks/x.ipynb\n"
+    )
+    write(tmp_path / "notebooks" / "81_title.ipynb", code("pass"))
+    return tmp_path
+
+
+def test_publish_stamps_the_one_place_cells_links_and_readme(checkout):
+    changed = publish("https://github.com/someone/gpt-course.git", "v1.0", checkout)
+    assert changed == ["gptlib/course/setup_cell.py", "README.md", "notebooks"]
+    home = (checkout / "gptlib/course/setup_cell.py").read_text()
+    assert (
+        home
+        == '# above\nHOME = Address("https://github.com/someone/gpt-course", "v1.0")\n# below\n'
+    )
+    assert (checkout / "README.md").read_text() == (
+        "git clone https://github.com/someone/gpt-course\n"
+        "https://github.com/someone/gpt-course/blob/v1.0/notebooks/x.ipynb\n"
+    )
+    title, cell = nbformat.read(checkout / "notebooks" / "81_title.ipynb", 4).cells[:2]
+    assert 'REPOSITORY, TAG = "https://github.com/someone/gpt-course", "v1.0"' in cell.source
+    where = "someone/gpt-course/blob/v1.0/notebooks/81_title.ipynb"
+    assert f"(https://colab.research.google.com/github/{where})" in title.source
+    assert (
+        f"(https://www.kaggle.com/kernels/welcome?src=https://github.com/{where})" in title.source
+    )
+
+
+def test_publishing_again_replaces_the_links(checkout):
+    publish("https://github.com/someone/gpt-course", "v1", checkout)
+    old = Address("https://github.com/someone/gpt-course", "v1")
+    publish("https://github.com/other/gpt", "v2", checkout, old)
+    title = nbformat.read(checkout / "notebooks" / "81_title.ipynb", 4).cells[0].source
+    assert title.count("Open in") == 1 and "someone" not in title and "other/gpt/blob/v2" in title
+    assert "someone" not in (checkout / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("address", "tag"),
+    [("gptlib", "v1"), ("https://gitlab.com/a/b", "v1"), ("https://github.com/a/b", "v 1")],
+)
+def test_an_address_that_cannot_work_changes_nothing(checkout, address, tag):
+    before = {path: path.read_bytes() for path in checkout.rglob("*") if path.is_file()}
+    with pytest.raises(CourseError):
+        publish(address, tag, checkout)
+    assert {path: path.read_bytes() for path in checkout.rglob("*") if path.is_file()} == before

@@ -1,0 +1,106 @@
+"""The package's floors hold: imports point downwards, and what is light stays light."""
+
+import subprocess
+import sys
+
+import floors
+import pytest
+
+from gptlib import paths
+
+LATE = "import sys; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A package of a few files that keeps every rule; tests plant one fault in it."""
+
+    def write(**changed):
+        files = {
+            "__init__": "",
+            "errors": "import sys\n",
+            "paths": "import os\nHOME = os.environ['HOME']\n",
+            "config": "from gptlib.errors import E\n",
+            "model": "import torch\nfrom gptlib.config import C\n",
+            "plots": "import matplotlib\n",
+            "course/__init__": "",
+            "course/runner": "from gptlib import paths\nfrom gptlib.course import STORED\n",
+            "cli": "def run():\n    from gptlib.model import GPT\n",
+        }
+        for name, text in {
+            **files,
+            **{k.replace("__in__", "/"): v for k, v in changed.items()},
+        }.items():
+            path = tmp_path / "gptlib" / f"{name}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path / "gptlib"
+
+    return write
+
+
+def test_the_package_keeps_every_rule():
+    assert floors.complaints(paths.REPOSITORY / "gptlib") == []
+
+
+def test_a_package_without_fault_has_no_complaint(package):
+    assert floors.complaints(package()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "complaint"),
+    [
+        ("config", "from gptlib.model import GPT\n", "gptlib.config: imports upward: gptlib.model"),
+        ("config", "import gptlib.model\n", "gptlib.config: imports upward: gptlib.model"),
+        ("model", "from gptlib import course\n", "gptlib.model: imports upward: gptlib.course"),
+        ("__init__", "from gptlib import paths\n", "imports nothing"),
+        ("__init__", "import torch\n", "gptlib: imports torch"),
+        ("course__in__runner", "import torch.nn\n", "gptlib.course.runner: imports torch"),
+        ("plots", "def f():\n    import torch\n", "gptlib.plots: imports torch"),
+        ("model", "import numpy\n", "the model core imports numpy"),
+        ("model", "import os\nos.getenv('X')\n", "line 2 reads an environment variable"),
+        ("course__in__runner", "import os\nos.environ['X']\n", "reads an environment variable"),
+        ("model", "def f():\n    from gptlib.config import C\n", "inside a function"),
+        ("extra", "", "gptlib.extra: stands on no floor"),
+        ("errors", "from . import paths\n", "write the module's full name"),
+    ],
+)
+def test_a_planted_fault_is_found(package, file, text, complaint):
+    assert complaint in "\n".join(floors.complaints(package(**{file: text})))
+
+
+def test_a_circle_inside_a_folder_is_found(package):
+    root = package(
+        course__in__one="from gptlib.course.two import b\n",
+        course__in__two="from gptlib.course.one import a\n",
+    )
+    assert floors.complaints(root) == ["a circle: gptlib.course.one → gptlib.course.two"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import gptlib",
+        "import gptlib.cli",
+        "import gptlib.course.runner",
+        "import gptlib.dependencies",
+    ],
+)
+def test_light_imports_load_no_torch(statement):
+    done = subprocess.run([sys.executable, "-c", f"{statement}; {LATE}"])
+    assert done.returncode == 0
+
+
+def test_the_check_of_light_imports_can_fail():
+    done = subprocess.run([sys.executable, "-c", f"import gptlib; gptlib.setup; {LATE}"])
+    assert done.returncode == 1
+
+
+def test_help_loads_no_torch():
+    program = (
+        "import sys\nfrom gptlib.cli import app\n"
+        "sys.argv = ['gptlib', '--help']\n"
+        "try:\n    app()\nexcept SystemExit:\n    pass\n" + LATE
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0 and "Commands" in done.stdout

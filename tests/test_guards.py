@@ -1,0 +1,169 @@
+"""What every committed notebook holds to, and a planted fault for each guard."""
+
+import nbformat
+import pytest
+from course_notebooks import code, notebook, write
+from nbformat.v4 import new_markdown_cell, new_output
+
+from gptlib import paths
+from gptlib.course import guards
+from gptlib.course.notebook_files import read_notebook
+from gptlib.course.quotes import QUOTES, Quote
+from gptlib.errors import CourseError
+
+COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_every_committed_notebook_satisfies_every_guard(path):
+    assert guards.complaints(path) == []
+
+
+def test_every_listed_notebook_exists_and_every_notebook_is_listed():
+    assert {path.stem for path in COMMITTED} == set(QUOTES)
+
+
+def test_each_definition_is_quoted_in_one_notebook_only():
+    assert guards.quoted_twice(QUOTES) == []
+
+
+def test_a_definition_quoted_twice_is_found():
+    again = {
+        "01": [Quote("a.py", ("f", "g"))],
+        "02": [Quote("a.py", ("g",)), Quote("b.py", ("f",))],
+    }
+    assert guards.quoted_twice(again) == ["a.py: g"]
+
+
+def complaints_about(*cells, tmp_path=None, change=lambda book: None, name="81_title"):
+    """Return the complaints about a notebook with one planted fault."""
+    book = notebook(*cells)
+    change(book)
+    path = tmp_path / f"{name}.ipynb"
+    nbformat.write(book, path)
+    return "\n".join(guards.complaints(path))
+
+
+def test_a_notebook_without_fault_has_no_complaint(tmp_path):
+    timed = code("# reason: a time differs\nprint(1)", ["nbval-ignore-output"], output="1")
+    cells = [code("print(1)", output="1\n"), timed, code("assert 1 < 2")]
+    assert complaints_about(*cells, tmp_path=tmp_path) == ""
+
+
+def test_an_unexecuted_cell_is_found(tmp_path):
+    def forget(book):
+        book.cells[2].execution_count = None
+
+    found = complaints_about(code("1"), tmp_path=tmp_path, change=forget)
+    assert "code cell 2 has execution count None" in found
+
+
+def test_cells_executed_out_of_order_are_found(tmp_path):
+    def swap(book):
+        book.cells[2].execution_count, book.cells[3].execution_count = 3, 2
+
+    found = complaints_about(code("1"), code("2"), tmp_path=tmp_path, change=swap)
+    assert "code cell 2 has execution count 3" in found
+
+
+def test_a_stored_error_is_found(tmp_path):
+    cell = code("1 / 0")
+    cell.outputs = [new_output("error", ename="ZeroDivisionError", evalue="by 0", traceback=[])]
+    assert "stores an error: ZeroDivisionError" in complaints_about(cell, tmp_path=tmp_path)
+
+
+def test_a_folder_of_one_machine_is_found(tmp_path):
+    cell = code("print(1)", output="saved in /home/ada/runs\n")
+    assert "a folder of one machine" in complaints_about(cell, tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize("old", ["Set-up, the same", "profile = gptlib.setup()"])
+def test_a_changed_set_up_cell_is_found(tmp_path, old):
+    def change(book):
+        book.cells[1].source = book.cells[1].source.replace(old, "changed")
+
+    found = complaints_about(tmp_path=tmp_path, change=change)
+    assert "the set-up cell differs" in found and "course refresh" in found
+
+
+def test_a_missing_or_second_set_up_cell_is_found(tmp_path):
+    def untag(book):
+        book.cells[1].metadata = {}
+
+    assert "0 cells are tagged setup" in complaints_about(tmp_path=tmp_path, change=untag)
+    second = code("1", ["setup"])
+    assert "2 cells are tagged setup" in complaints_about(second, tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize(("old", "new"), [("available()", "built()"), ("# The floor", "# A floor")])
+def test_a_changed_package_definition_or_comment_is_found(tmp_path, old, new):
+    source = "def f():\n    # The floor\n    return available()\n"
+    (tmp_path / "part.py").write_text(source)
+    book = notebook(code("# part.py\n" + source.rstrip(), ["in-step"]))
+    package = (tmp_path, {"81_title": [Quote("part.py", ("f",))]})
+    assert guards.out_of_step(book, "81_title", *package) == []
+    (tmp_path / "part.py").write_text(source.replace(old, new))
+    (complaint,) = guards.out_of_step(book, "81_title", *package)
+    assert "course refresh" in complaint and new in complaint
+
+
+def test_an_in_step_cell_that_is_not_listed_is_found(tmp_path):
+    found = complaints_about(code("# gptlib/model.py", ["in-step"]), tmp_path=tmp_path)
+    assert "make them agree" in found
+
+
+def test_more_than_four_uncompared_cells_are_found(tmp_path):
+    cells = [code(f"# reason\nassert {n} < 9", ["nbval-ignore-output"]) for n in range(5)]
+    assert "5 cells are tagged nbval-ignore-output" in complaints_about(*cells, tmp_path=tmp_path)
+
+
+def test_an_uncompared_cell_needs_a_reason_and_a_bound(tmp_path):
+    bare = code("print(1)", ["nbval-ignore-output"])
+    found = complaints_about(bare, code("print(2)"), code("assert True"), tmp_path=tmp_path)
+    assert "say why in a comment" in found and "assert a bound" in found
+
+
+@pytest.mark.parametrize("tag", ["nbval-skip", "raises-exception", "nbval-raises-exception"])
+def test_a_tag_that_lets_a_cell_pass_untested_is_found(tmp_path, tag):
+    assert f"is tagged {tag}" in complaints_about(code("1", [tag]), tmp_path=tmp_path)
+
+
+def test_a_comment_that_steers_nbval_is_found(tmp_path):
+    assert "steers nbval" in complaints_about(code("# NBVAL_SKIP\n1"), tmp_path=tmp_path)
+
+
+def test_long_cells_are_found(tmp_path):
+    found = complaints_about(code("x = 1\n" * 26), tmp_path=tmp_path)
+    assert "has 26 lines, 25 allowed" in found
+    body = "class A:\n" + "    x = 1\n" * 39
+    assert "lines" not in complaints_about(code(body), tmp_path=tmp_path)
+    assert "41 lines" in complaints_about(code(body + "    y = 1"), tmp_path=tmp_path)
+    essay = new_markdown_cell("word " * 131)
+    assert "131 words" in complaints_about(essay, tmp_path=tmp_path)
+
+
+def test_widget_state_is_found(tmp_path):
+    def widgets(book):
+        book.metadata["widgets"] = {}
+
+    assert "widget state" in complaints_about(tmp_path=tmp_path, change=widgets)
+
+
+def test_times_in_the_metadata_are_found(tmp_path):
+    def timed(book):
+        book.cells[2].metadata["execution"] = {"iopub.execute_input": "2026-01-01"}
+
+    found = complaints_about(code("1"), tmp_path=tmp_path, change=timed)
+    assert "not in the course's form" in found
+
+
+def test_a_large_notebook_is_found(tmp_path):
+    cell = code("print(1)", output="x" * 500_001)
+    assert "500,000 allowed" in complaints_about(cell, tmp_path=tmp_path)
+
+
+def test_a_file_that_is_no_notebook_is_a_named_error(tmp_path):
+    path = write(tmp_path / "81_title.ipynb")
+    path.write_text(path.read_text()[:-200])
+    with pytest.raises(CourseError, match=r"81_title\.ipynb cannot be read"):
+        read_notebook(path)
