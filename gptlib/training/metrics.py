@@ -85,6 +85,11 @@ def curve(rows: list[Row], name: str) -> tuple[list[int], list[float]]:
     return [row["step"] for row in found], [row[name] for row in found]
 
 
+def tokens_per_step(rows: list[Row]) -> int:
+    """How many tokens each update of a run has seen."""
+    return next(row["tokens"] // (row["step"] + 1) for row in rows if "tokens" in row)
+
+
 def best_validation(rows: list[Row]) -> tuple[int | None, float | None]:
     """The step with the lowest validation loss, and that loss; None before the first one."""
     steps, losses = curve(rows, "validation_loss")
