@@ -1,7 +1,6 @@
 """A byte-level BPE tokenizer, written from scratch: it knows no language and refuses no text."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gptlib.errors import TokenizerError
@@ -9,10 +8,12 @@ from gptlib.tokenizer.encoding import encode_piece
 from gptlib.tokenizer.interface import check_unicode, fingerprint_of, out_of_range
 from gptlib.tokenizer.pieces import PATTERN, split_special, whole_pieces
 from gptlib.tokenizer.spelling import BytePair, read_vocabulary, spell, unspell, write_vocabulary
-from gptlib.tokenizer.training import Pair, count_pieces, train_bpe
+from gptlib.tokenizer.training import count_pieces, train_bpe
+from gptlib.tokenizer.vocabulary import check_vocabulary, replay
 
 END_OF_TEXT = "<|endoftext|>"
 REMEMBERED = 1 << 16  # pieces whose ids are kept: some 15 MB, and most of a language's words
+MEMORABLE = 64  # characters: longer pieces hardly come twice
 
 
 class BPETokenizer:
@@ -41,13 +42,13 @@ class BPETokenizer:
         self.special_tokens = dict(special_tokens or {})
         self.merges = list(merges)
         self.vocabulary = dict(vocabulary)
-        tokens, self._merged = _replay(self.merges)
-        self._check(tokens)
+        tokens, self._merged = replay(self.merges)
+        check_vocabulary(self.vocabulary, tokens, self.special_tokens)
         # Merging counts in its own ids (bytes, then merges by age); GPT-2 numbers bytes otherwise.
         self._vocabulary_id = [self.vocabulary[token] for token in tokens]
         self._bytes = {token_id: token for token, token_id in self.vocabulary.items()}
         self._bytes |= {token_id: text.encode() for text, token_id in self.special_tokens.items()}
-        self._known = _Remembered(self._encode_piece)
+        self._known: dict[str, tuple[int, ...]] = {}
         self.fingerprint = fingerprint_of(self._bytes[i] for i in range(self.vocab_size))
 
     @classmethod
@@ -144,7 +145,7 @@ class BPETokenizer:
             if number % 2:
                 ids.append(self.special_tokens[part])
             else:
-                ids.extend(chain.from_iterable(map(self._known.__getitem__, PATTERN.findall(part))))
+                self._append_plain(part, ids)
         return ids
 
     def encode_iterable(self, chunks: Iterable[str]) -> Iterator[int]:
@@ -163,61 +164,24 @@ class BPETokenizer:
         except KeyError as error:
             raise out_of_range(error.args[0], self.vocab_size) from None
 
-    def _encode_piece(self, piece: str) -> list[int]:
-        """The ids of one piece that was not met before."""
+    def _append_plain(self, text: str, ids: list[int]) -> None:
+        """Append the ids of a text without special tokens; a word that repeats is done once."""
+        for piece in PATTERN.findall(text):
+            known = self._known.get(piece)
+            if known is None:
+                known = self._encode_new(piece)
+            ids.extend(known)
+
+    def _encode_new(self, piece: str) -> tuple[int, ...]:
+        """The ids of a piece that was not met before, or not lately."""
         token = piece.encode()
-        whole = self.vocabulary.get(token)  # most pieces are a token: no merge need be replayed
+        whole = self.vocabulary.get(token)  # most words are a token: no merge need be replayed
         if whole is not None:
-            return [whole]
-        return [self._vocabulary_id[i] for i in encode_piece(token, self._merged)]
-
-    def _check(self, tokens: Sequence[bytes]) -> None:
-        """Refuse a vocabulary whose ids and tokens do not fit the merges."""
-        for token in tokens:
-            if token not in self.vocabulary:
-                raise TokenizerError(f"token {token!r} has no id: add it to the vocabulary")
-        for token in self.vocabulary.keys() - set(tokens):
-            raise TokenizerError(f"no merge makes token {token!r}: add the merge or drop the token")
-        spelled = {spell(token) for token in tokens}
-        for special in self.special_tokens:
-            if special in spelled or not special:
-                raise TokenizerError(
-                    f"special token {special!r} is empty or an ordinary token: choose another"
-                )
-        used = [*self.vocabulary.values(), *self.special_tokens.values()]
-        if sorted(used) != list(range(len(used))):
-            raise TokenizerError(
-                f"the ids of {len(used):,} tokens are not 0 to {len(used) - 1:,}, each once: "
-                "number them without gaps"
-            )
-
-
-def _replay(merges: Iterable[BytePair]) -> tuple[list[bytes], dict[Pair, int]]:
-    """The tokens in the order in which merging makes them, and pair of ids → id made."""
-    numbers = {bytes([byte]): byte for byte in range(256)}
-    merged: dict[Pair, int] = {}
-    for left, right in merges:
-        for half in (left, right):
-            if half not in numbers:
-                raise TokenizerError(
-                    f"merge {left!r} + {right!r} uses {half!r} before any merge made it: "
-                    "keep the merges in the order of training"
-                )
-        if left + right in numbers:
-            raise TokenizerError(f"token {left + right!r} is made twice: drop the later merge")
-        merged[numbers[left], numbers[right]] = numbers[left + right] = len(numbers)
-    return list(numbers), merged
-
-
-class _Remembered(dict[str, list[int]]):
-    """Piece → ids, worked out when a piece is first met and forgotten when there are too many."""
-
-    def __init__(self, encode_piece: Callable[[str], list[int]]) -> None:
-        super().__init__()
-        self.encode_piece = encode_piece
-
-    def __missing__(self, piece: str) -> list[int]:
-        if len(self) >= REMEMBERED:
-            self.clear()
-        ids = self[piece] = self.encode_piece(piece)
+            ids: tuple[int, ...] = (whole,)
+        else:
+            ids = tuple([self._vocabulary_id[i] for i in encode_piece(token, self._merged)])
+        if len(piece) <= MEMORABLE:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()  # or a stream of any size would fill the memory
+            self._known[piece] = ids
         return ids

@@ -55,9 +55,7 @@ def encode_long_piece(piece: bytes, merges: Mapping[Pair, int]) -> list[int]:
     following = list(range(1, end + 1))
     preceding = list(range(-1, end - 1))
     heap = [
-        (merges[pair], place, pair)
-        for place, pair in enumerate(pairwise(ids))
-        if pair in merges
+        (merges[pair], place, pair) for place, pair in enumerate(pairwise(ids)) if pair in merges
     ]
     heapq.heapify(heap)
     gone = -1

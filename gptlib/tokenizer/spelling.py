@@ -79,7 +79,7 @@ def read_vocabulary(folder: str | Path) -> tuple[dict[str, int], list[SpelledPai
         raise TokenizerError(
             f"{folder} holds no readable vocabulary: {error}; copy vocab.json and merges.txt there"
         ) from error
-    if not isinstance(vocabulary, dict):
+    if not isinstance(vocabulary, dict) or not all(type(i) is int for i in vocabulary.values()):
         raise TokenizerError(f"{file} is no JSON object of tokens and ids: save it anew")
     return vocabulary, merges
 
