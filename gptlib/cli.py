@@ -4,11 +4,13 @@ Each command imports what it runs when it runs it: the help answers at once, wit
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gptlib.errors import CourseError, GPTLibError
+from gptlib.course.cli import course
+from gptlib.errors import ConfigError, GPTLibError, PromptError
 
 app = typer.Typer(
     help="Build GPT-2, from bytes to a model that writes.",
@@ -17,89 +19,126 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts faster, and reads the same in every terminal
     pretty_exceptions_enable=False,
 )
-course = typer.Typer(
-    help="Run, open and maintain the notebooks.", no_args_is_help=True, rich_markup_mode=None
-)
 app.add_typer(course, name="course")
 
-Notebooks = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[NOTEBOOK]...", help="Numbers such as 02 05. Left out: all of them."),
-]
 
-
-@course.command("run")
-def course_run(
-    notebooks: Notebooks = None,
-    real: Annotated[
-        bool,
-        typer.Option(
-            "--real",
-            help="Use the real texts (downloaded once), and a GPU if there is one. "
-            "Without it: the texts that come with the course, small models, the CPU.",
+@app.command()
+def train(
+    corpus: Annotated[
+        str,
+        typer.Argument(
+            help="A text by name (the-verdict, sample-story, sample-articles, sample-darija, "
+            "python-docs), or a .txt, .jsonl or .parquet file, or a folder of these."
         ),
-    ] = False,
-) -> None:
-    """Run the notebooks in order; pages of the result go to runs/course/index.html."""
-    from gptlib.course.runner import run_course
-
-    results = run_course(notebooks or [], real=real)
-    if not all(result.passed for result in results):
-        raise typer.Exit(1)
-
-
-@course.command("open")
-def course_open() -> None:
-    """Open the notebooks in JupyterLab. Ctrl-C here closes it."""
-    import subprocess
-
-    from gptlib import paths
-
-    command = [sys.executable, "-m", "jupyterlab", str(paths.NOTEBOOKS)]
-    raise typer.Exit(subprocess.run(command).returncode)
-
-
-@course.command("refresh")
-def course_refresh(
-    notebooks: Notebooks = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing: show what differs, and fail if it does.")
-    ] = False,
-    execute: Annotated[
-        bool, typer.Option("--execute", help="Then run the notebooks and store their outputs.")
-    ] = False,
-) -> None:
-    """Rewrite the cells that notebooks quote from the package (for maintainers)."""
-    from gptlib.course.refresh import refresh
-
-    if check and execute:
-        raise CourseError("--check writes nothing and --execute writes outputs: choose one")
-    differences = refresh(notebooks or [], check=check)
-    print(differences or "every notebook is in step with the package", flush=True)
-    if check and differences:
-        raise typer.Exit(1)
-    if execute:
-        from gptlib.course.notebook_files import find_notebooks
-        from gptlib.course.stored import store_outputs
-
-        for path in find_notebooks(notebooks or []):
-            try:
-                print(f"{path.stem}: {store_outputs(path):.1f} s", flush=True)
-            except CourseError as problem:
-                raise CourseError(f"{path.stem}, {problem}") from None
-
-
-@course.command("publish")
-def course_publish(
-    repository: Annotated[
-        str, typer.Option(metavar="URL", help="Such as https://github.com/owner/gptlib.")
     ],
-    tag: Annotated[str, typer.Option(help="The tag, or branch, that notebooks will fetch.")],
+    model: Annotated[
+        str, typer.Option(help="A model's name or size, such as laptop, gpt2 or 124M.")
+    ] = "laptop",
+    tokenizer: Annotated[
+        str, typer.Option(help="gpt2, characters, or a folder that holds a saved tokenizer.")
+    ] = "gpt2",
+    context_length: Annotated[
+        int | None, typer.Option(min=1, help="Tokens in one window. Left out: the model's own.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Updates of the parameters.")] = 200,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows in one micro-batch.")] = 8,
+    accumulation: Annotated[
+        int, typer.Option(min=1, help="Micro-batches whose gradients make one step.")
+    ] = 1,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="The peak; it falls to a tenth of this in the end.")
+    ] = 1e-3,
+    warmup_steps: Annotated[int, typer.Option(min=0, help="Steps up to the peak.")] = 10,
+    evaluate_every: Annotated[int, typer.Option(min=1, help="Steps between validations.")] = 20,
+    sample_every: Annotated[
+        int, typer.Option(min=0, help="Steps between sample texts; 0 writes none.")
+    ] = 100,
+    checkpoint_every: Annotated[
+        int, typer.Option(min=0, help="Steps between checkpoints; 0 keeps the last only.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Of parameters and order.")] = 42,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="The run's folder. Left out: a new one in runs/."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")
+    ] = False,
 ) -> None:
-    """Stamp the course's address into set-up cells, links and README (for maintainers)."""
-    from gptlib.course.publish import publish
+    """Train a model on a text; its run goes to a folder that generate can use."""
+    if resume and out is None:
+        raise ConfigError("--resume needs the folder of the run: give --out RUN")
+    from gptlib.commands import train_model
+    from gptlib.config import TrainingConfig
 
-    print("changed:", ", ".join(publish(repository, tag)) or "nothing")
+    settings = TrainingConfig(
+        steps=steps,
+        batch_size=batch_size,
+        accumulation=accumulation,
+        learning_rate=learning_rate,
+        min_learning_rate=learning_rate / 10,
+        warmup_steps=warmup_steps,
+        evaluate_every=evaluate_every,
+        sample_every=sample_every,
+        checkpoint_every=checkpoint_every,
+        seed=seed,
+    )
+    run = train_model(corpus, model, tokenizer, context_length, settings, out, resume)
+    print(f'write    python -m gptlib generate --model "{run}" --prompt "Once"')
+
+
+@app.command()
+def generate(
+    model: Annotated[
+        Path, typer.Option(metavar="RUN", help="The folder of a run, or of one checkpoint.")
+    ],
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="The text to continue. Left out: it is read from standard input."),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to write at most.")] = 30,
+    num_return_sequences: Annotated[
+        int, typer.Option(min=1, help="Continuations, drawn side by side.")
+    ] = 1,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="0 takes the likeliest token; 1 draws as learned.")
+    ] = 1.0,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="Draw among the k likeliest tokens only.")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(help="Draw among the fewest tokens that hold this probability, 0 to 1."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed writes the same text.")
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Show the text while it is written.")
+    ] = False,
+) -> None:
+    """Continue a text with a model that was trained here."""
+    if stream and num_return_sequences > 1:
+        raise ConfigError(f"--stream shows one text, not {num_return_sequences}: leave one out")
+    if prompt is None:
+        if sys.stdin.isatty():
+            raise PromptError("no prompt: give --prompt TEXT, or pipe a text in")
+        prompt = sys.stdin.read().removesuffix("\n")
+    if not prompt:
+        raise PromptError("the prompt is empty: give at least one character")
+    from gptlib.commands import write_pieces, write_text
+
+    settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    if stream:
+        for piece in write_pieces(model, prompt, max_new_tokens=max_new_tokens, **settings):
+            print(prompt + piece, end="", flush=True)
+            prompt = ""
+        print(prompt)
+        return
+    texts = write_text(
+        model, prompt, num_return_sequences, max_new_tokens=max_new_tokens, **settings
+    )
+    print("\n---\n".join(texts))
 
 
 def main() -> None:

@@ -1,0 +1,210 @@
+"""The command line: help that starts fast, one-line errors, and a run that can be used."""
+
+import io
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from course_notebooks import code, write
+
+from gptlib import cli, paths
+from gptlib.course import guards
+
+QUICK = ["--tokenizer", "characters", "--context-length", "16", "--sample-every", "0"]
+
+
+@pytest.fixture
+def gptlib(monkeypatch, capsys):
+    """Run a command in this process; return its exit code, output and errors."""
+
+    def run(*arguments, stdin=None):
+        monkeypatch.setattr(sys, "argv", ["gptlib", *map(str, arguments)])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        try:
+            cli.main()
+            exit_code = 0
+        except SystemExit as stop:
+            exit_code = stop.code or 0
+        said = capsys.readouterr()
+        return exit_code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of a few steps on characters, made by the command itself."""
+    run = tmp_path_factory.mktemp("runs") / "story"
+    command = ["train", "sample-story", *QUICK, "--steps", "4", "--out", str(run)]
+    done = subprocess.run(
+        [sys.executable, "-m", "gptlib", *command], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return run, done.stdout
+
+
+@pytest.mark.parametrize("command", [[], ["course"], ["course", "run"], ["train"], ["generate"]])
+def test_help_is_there_for_every_command(gptlib, command):
+    exit_code, out, _ = gptlib(*command, "--help")
+    assert exit_code == 0 and out.startswith(f"Usage: gptlib {' '.join(command)}".strip())
+
+
+def test_help_answers_in_about_half_a_second():
+    def seconds():
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "gptlib", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(3)) < 1.0  # the best of three: a busy machine is no fault
+
+
+def test_training_keeps_a_run_and_says_how_to_use_it(trained):
+    run, said = trained
+    assert (run / "checkpoints" / "step-00000004" / "state.json").is_file()
+    assert "validation loss" in said and f'--model "{run}"' in said
+
+
+def test_the_same_seed_writes_the_same_text(gptlib, trained):
+    command = ["generate", "--model", trained[0], "--prompt", "The ", "--max-new-tokens", 5]
+    exit_code, out, _ = gptlib(*command, "--seed", 1)
+    assert exit_code == 0 and out.startswith("The ") and len(out) == len("The ") + 5 + 1
+    assert gptlib(*command, "--seed", 1)[1] == out
+    assert gptlib(*command, "--seed", 2)[1] != out
+
+
+def test_several_texts_are_parted(gptlib, trained):
+    command = ["generate", "--model", trained[0], "--num-return-sequences", 3, "--seed", 1]
+    _, out, _ = gptlib(*command, "--max-new-tokens", 3, stdin="From a pipe\n")
+    assert [text[:11] for text in out.split("\n---\n")] == ["From a pipe"] * 3
+
+
+def test_a_stream_joins_to_the_same_text(gptlib, trained):
+    command = ["generate", "--model", trained[0], "--prompt", "The ", "--seed", 1]
+    assert gptlib(*command, "--stream")[1] == gptlib(*command)[1]
+
+
+def test_a_run_is_never_overwritten_but_can_be_resumed(gptlib, trained):
+    run, _ = trained
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    command = ["train", "sample-story", *QUICK, "--steps", "4", "--out", run]
+    exit_code, _, err = gptlib(*command)
+    assert exit_code == 2 and "--resume" in err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert gptlib(*command, "--resume")[0] == 0
+
+
+BAD = [
+    (["train", "no-such-corpus"], "no corpus 'no-such-corpus'"),
+    (["train", "sample-story", "--model", "gpt9"], "unknown model 'gpt9'"),
+    (["train", "sample-story", "--tokenizer", "gone"], "gone"),
+    (["train", "sample-story", *QUICK[:2], "--context-length", "90000"], "shorter context"),
+    (["train", "sample-story", "--steps", "0"], "--steps"),
+    (["train", "sample-story", "--steps", "many"], "--steps"),
+    (["train", "sample-story", "--learning-rate", "-1"], "--learning-rate"),
+    (["train", "sample-story", "--resume"], "--out RUN"),
+    (["train", "sample-story", "--optimizer", "sgd"], "--optimizer"),
+    (["generate", "--model", "gone", "--prompt", "x"], "no run in gone"),
+    (["generate", "--model", ".", "--prompt", "x"], "no checkpoint"),
+    (["generate", "--model", ".", "--prompt", ""], "the prompt is empty"),
+    (["generate", "--prompt", "x"], "--model"),
+    (["generate", "--model", ".", "--prompt", "x", "--temperature", "-1"], "--temperature"),
+    (["generate", "--model", ".", "--stream", "--num-return-sequences", "2"], "--stream"),
+    (["course", "run", "77"], "no notebook begins with '77'"),
+    (["course", "refresh", "--check", "--execute"], "choose one"),
+    (["course", "publish", "--repository", "x", "--tag", "v1"], "no address like"),
+    (["course", "fly"], "fly"),
+]
+
+
+@pytest.mark.parametrize(("command", "words"), BAD, ids=[" ".join(command) for command, _ in BAD])
+def test_bad_input_is_a_clear_error_with_exit_code_2(gptlib, tmp_path, monkeypatch, command, words):
+    write(tmp_path / "notebooks" / "01_bytes.ipynb")
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setenv("GPTLIB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    exit_code, _, err = gptlib(*command)
+    assert exit_code == 2 and words in err and "Traceback" not in err
+    assert len(err.splitlines()) == 1 or err.startswith("Usage")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("--top-p", "1.5"), ("--top-p", "-0.1"), ("--top-k", "0")]
+)
+def test_sampling_settings_are_checked(gptlib, trained, setting, value):
+    command = ["generate", "--model", trained[0], "--prompt", "The ", setting, value]
+    exit_code, out, err = gptlib(*command)
+    assert exit_code == 2 and out == "" and "Traceback" not in err
+
+
+def test_a_prompt_that_is_no_text_is_a_clear_error(gptlib, trained):
+    exit_code, _, err = gptlib("generate", "--model", trained[0], "--prompt", "\ud800")
+    assert exit_code == 2 and len(err.splitlines()) == 1
+
+
+def test_a_broken_file_is_one_line_too(gptlib, tmp_path):
+    (tmp_path / "broken.txt").write_bytes(b"\xff\xfe\xff")
+    exit_code, _, err = gptlib("train", tmp_path / "broken.txt")
+    assert exit_code == 2 and "broken.txt" in err and len(err.splitlines()) == 1
+
+
+def test_a_damaged_run_is_a_clear_error(gptlib, trained, tmp_path):
+    damaged = shutil.copytree(trained[0], tmp_path / "damaged")
+    for file in damaged.rglob("model.safetensors"):
+        file.write_bytes(file.read_bytes()[:-10])
+    with pytest.warns(UserWarning, match=r"model\.safetensors"):
+        exit_code, _, err = gptlib("generate", "--model", damaged, "--prompt", "The ")
+    assert exit_code == 2 and "damaged" in err and "Traceback" not in err
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """Two notebooks, of which one fails."""
+    folder = tmp_path / "notebooks"
+    write(folder / "81_good.ipynb", code("print(1)"), setup="pass", counted=False)
+    write(folder / "82_bad.ipynb", code("1 / 0"), setup="pass")
+    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
+    monkeypatch.setenv("GPTLIB_RUNS", str(tmp_path / "runs"))
+    return folder
+
+
+def test_course_run_fails_when_a_notebook_fails(gptlib, course):
+    exit_code, out, _ = gptlib("course", "run")
+    assert exit_code == 1 and "82_bad, cell 2: ZeroDivisionError" in out
+    exit_code, out, _ = gptlib("course", "run", "81")
+    assert exit_code == 0 and "82_bad" not in out
+
+
+def test_course_refresh_checks_then_writes_then_stores(gptlib, course):
+    exit_code, out, _ = gptlib("course", "refresh", "81", "--check")
+    assert exit_code == 1 and "+profile = gptlib.setup()" in out
+    exit_code, out, _ = gptlib("course", "refresh", "81", "--execute")
+    assert exit_code == 0 and "81_good:" in out
+    assert gptlib("course", "refresh", "81", "--check")[0] == 0
+    assert guards.complaints(course / "81_good.ipynb") == []
+
+
+def test_course_open_starts_jupyterlab_on_the_notebooks(gptlib, course, monkeypatch):
+    started = []
+
+    def run(command):
+        started.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert gptlib("course", "open")[0] == 0
+    assert started == [[sys.executable, "-m", "jupyterlab", str(course)]]
+
+
+def test_ctrl_c_is_one_word(gptlib, monkeypatch):
+    from gptlib.course import runner
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run_course", stop)
+    exit_code, _, err = gptlib("course", "run")
+    assert exit_code == 130 and len(err.split()) <= 1
