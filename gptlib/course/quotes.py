@@ -26,7 +26,11 @@ QUOTES: dict[str, list[Quote]] = {
         Quote("gptlib/tokenizer/encoding.py", ("encode_piece",)),
         Quote("gptlib/tokenizer/streaming.py", ("decode_stream",)),
     ],
-    "02_attention": [],
+    "02_attention": [
+        Quote("gptlib/attention.py", ("split_heads", "merge_heads")),
+        Quote("gptlib/attention.py", ("causal_weights",)),
+        Quote("gptlib/attention.py", ("CausalSelfAttention",)),
+    ],
     "03_transformer_block": [],
     "04_gpt2_124m": [],
     "05_pretraining_the_verdict": [],
