@@ -20,15 +20,11 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
     Source: Loshchilov & Hutter 2019; the groups as in Brown et al. 2020's followers.
     """
     named = list(model.named_parameters())  # a shared tensor is listed once
+    decaying = [(name, tensor) for name, tensor in named if tensor.dim() >= 2]
+    free = [(name, tensor) for name, tensor in named if tensor.dim() < 2]
     groups = [
-        {
-            "params": [(name, tensor) for name, tensor in named if tensor.dim() >= 2],
-            "weight_decay": config.weight_decay,
-        },
-        {
-            "params": [(name, tensor) for name, tensor in named if tensor.dim() < 2],
-            "weight_decay": 0.0,
-        },
+        {"params": decaying, "weight_decay": config.weight_decay},
+        {"params": free, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
 
