@@ -30,7 +30,10 @@ def clip_gradients(model: nn.Module, limit: float) -> tuple[float, float]:
     """
     before = gradient_norm(model).item()
     if not before < float("inf"):
-        raise TrainingDiverged(f"the gradient of {first_not_finite(model)} is not finite")
+        raise TrainingDiverged(
+            f"the gradient of {first_not_finite(model)} is not finite: lower the learning rate, "
+            f"or look for bad values in the data"
+        )
     if before <= limit:
         return before, before
     for parameter in model.parameters():

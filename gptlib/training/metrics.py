@@ -41,10 +41,11 @@ class MetricsLog:
 
     def add(self, **row: Any) -> None:
         """Append one row; it is on its way to the disk when this returns."""
-        self.rows.append(row)
+        line = json_line(row)
+        self.rows.append(json.loads(line))  # as it would be read back: no tuples
         if self.path:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json_line(row))
+                file.write(line)
 
     def flush(self) -> None:
         """Return once all rows would survive a power cut: before a checkpoint counts them."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from gptlib.config import TrainingConfig
 from gptlib.data.batches import Batches
 from gptlib.data.corpora import Corpus
-from gptlib.errors import ConfigError
+from gptlib.errors import ConfigError, TrainingDiverged
 from gptlib.generation import generate
 from gptlib.model import GPT, check_ids
 from gptlib.tokenizer import Tokenizer
@@ -107,7 +107,10 @@ class Trainer:
             config.steps,
         )
         batches = self.micro_batches()
-        row = training_step(self.model, self.optimizer, batches, rate, config.clip_norm)
+        try:
+            row = training_step(self.model, self.optimizer, batches, rate, config.clip_norm)
+        except TrainingDiverged as error:
+            raise TrainingDiverged(f"step {self.step}: {error}") from error
         seconds = time.perf_counter() - started
         tokens = sum(x.numel() for x, _ in batches)
         self.run.log.add(
