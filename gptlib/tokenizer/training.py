@@ -40,7 +40,7 @@ def count_pieces(texts: Iterable[str], special_tokens: Iterable[str] = ()) -> Co
 
 def count_pairs(
     pieces: list[list[int]], counts: list[int]
-) -> tuple[defaultdict[Pair, int], defaultdict[Pair, set[int]]]:
+) -> tuple[defaultdict[Pair, int], defaultdict[Pair, list[int]]]:
     """Count neighbours once, before the first merge.
 
     Args:
@@ -48,14 +48,15 @@ def count_pairs(
         counts: how often each piece stands in the text.
 
     Returns:
-        how often each pair stands in the text, and the numbers of the pieces that hold it.
+        how often each pair stands in the text, and the numbers of the pieces that hold it; a
+        piece that holds a pair twice is named twice.
     """
     pair_counts: defaultdict[Pair, int] = defaultdict(int)
-    holders: defaultdict[Pair, set[int]] = defaultdict(set)
+    holders: defaultdict[Pair, list[int]] = defaultdict(list)
     for number, (ids, count) in enumerate(zip(pieces, counts, strict=True)):
         for pair in pairwise(ids):
             pair_counts[pair] += count
-            holders[pair].add(number)
+            holders[pair].append(number)
     return pair_counts, holders
 
 
@@ -86,21 +87,21 @@ def merge(
     new_id: int,
     count: int,
     pair_counts: defaultdict[Pair, int],
-) -> set[Pair]:
+) -> list[Pair]:
     """Merge a pair in one piece, in place, and correct the counts of the neighbours it had.
 
     Args:
-        ids: the piece, at least one token long.
+        ids: the piece; nothing happens where it does not hold the pair (any more).
         pair: the two ids that become one.
         new_id: that one.
         count: how often the piece stands in the text.
-        pair_counts: corrected here, except for ``pair`` itself.
+        pair_counts: corrected here, except for ``pair`` itself: nobody asks for it again.
 
     Returns:
-        the pairs that are new in this piece.
+        the pairs that were made.
     """
     left, right = pair
-    made = set()
+    made = []
     place = 0
     while place < len(ids) - 1:
         if ids[place] == left and ids[place + 1] == right:
@@ -109,12 +110,12 @@ def merge(
                 before = ids[place - 1]
                 pair_counts[before, left] -= count
                 pair_counts[before, new_id] += count
-                made.add((before, new_id))
-            if place + 1 < len(ids):
+                made.append((before, new_id))
+            if place < len(ids) - 1:
                 after = ids[place + 1]
                 pair_counts[right, after] -= count
                 pair_counts[new_id, after] += count
-                made.add((new_id, after))
+                made.append((new_id, after))
         place += 1
     return made
 
@@ -149,13 +150,11 @@ def train_bpe(piece_counts: Mapping[bytes, int], n_merges: int) -> list[Pair]:
         merges.append(pair)
         tokens.append(tokens[pair[0]] + tokens[pair[1]])
         order.append(tie_order(tokens[new_id]))
-        made: set[Pair] = set()
+        made: defaultdict[Pair, list[int]] = defaultdict(list)  # with the pieces that hold them
         for number in holders.pop(pair):
-            new_pairs = merge(pieces[number], pair, new_id, counts[number], pair_counts)
-            for new_pair in new_pairs:
-                holders[new_pair].add(number)
-            made |= new_pairs
-        del pair_counts[pair]
+            for new_pair in merge(pieces[number], pair, new_id, counts[number], pair_counts):
+                made[new_pair].append(number)
+        holders.update(made)
         for left, right in made:
             if count := pair_counts[left, right]:
                 heapq.heappush(queue, (-count, order[left] + order[right], (left, right)))
