@@ -96,6 +96,11 @@ def test_a_run_is_never_overwritten_but_can_be_resumed(gptlib, trained):
     assert gptlib(*command, "--resume")[0] == 0
 
 
+def test_a_folder_that_is_no_run_is_left_alone(gptlib, tmp_path):
+    exit_code, _, err = gptlib("train", "sample-story", *QUICK, "--out", tmp_path)
+    assert exit_code == 2 and "give another folder" in err and list(tmp_path.iterdir()) == []
+
+
 BAD = [
     (["train", "no-such-corpus"], "no corpus 'no-such-corpus'"),
     (["train", "sample-story", "--model", "gpt9"], "unknown model 'gpt9'"),

@@ -11,6 +11,7 @@ import pytest
 from course_notebooks import code, notebook, write
 
 from gptlib import paths
+from gptlib.course import STORED
 from gptlib.course.notebook_files import find_notebooks
 from gptlib.course.pages import write_pages
 from gptlib.course.runner import run_course
@@ -30,8 +31,13 @@ def course(tmp_path_factory):
     )
     write(folder / "82_broken.ipynb", code("{}['gone']"), code("print('never')"), setup="pass")
     where = "import os, sys\nprint(os.getcwd(), sys.executable, profile.name, profile.device)"
-    write(folder / "83_last.ipynb", code(where + "\nprint(os.environ['GPTLIB_CORPORA'])"))
+    write(
+        folder / "83_last.ipynb",
+        code(where + "\nprint(os.environ['GPTLIB_CORPORA'])\nprint(os.getpid())"),
+    )
     patch = pytest.MonkeyPatch()
+    for name in STORED:  # what the tests run under must not be what makes them pass
+        patch.delenv(name)
     patch.setenv("GPTLIB_RUNS", str(folder.parent / "runs"))
     said = []
     results = run_course([], notebooks=folder, say=said.append)
@@ -75,6 +81,12 @@ def test_kernels_run_this_python_beside_the_notebooks_in_the_stored_environment(
     assert printed[1] == "bundled"
 
 
+def test_no_kernel_is_left_running(course):
+    folder, _, _ = course
+    copy = nbformat.read(folder.parent / "runs" / "course" / "83_last.ipynb", 4)
+    assert not alive(int(copy.cells[2].outputs[0].text.splitlines()[2]))
+
+
 def test_pictures_are_found_from_the_copies(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ASSETS", tmp_path / "assets")
     (tmp_path / "assets").mkdir()
@@ -92,6 +104,10 @@ def test_stored_outputs_are_the_same_each_time_and_carry_no_time(tmp_path):
     path = write(
         tmp_path / "81_first.ipynb", code("print(1)\nprint(2)"), counted=False, setup="pass"
     )
+    book = nbformat.read(path, 4)
+    book.metadata["language_info"]["version"] = "3.9"
+    book.cells[2]["id"], book.cells[2].metadata["collapsed"] = "random", True
+    nbformat.write(book, path)
     store_outputs(path)
     first = path.read_bytes()
     store_outputs(path)
