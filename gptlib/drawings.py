@@ -36,7 +36,8 @@ def drawing(name: str) -> Drawing:
         known = ", ".join(sorted(file.stem for file in ASSETS.glob("*.svg")))
         raise CourseError(f"no drawing {name!r} in {ASSETS}: there are {known}")
     svg = path.read_text(encoding="utf-8")
-    description = ElementTree.fromstring(svg).findtext("{http://www.w3.org/2000/svg}desc")
+    written = ElementTree.fromstring(svg).findtext("{http://www.w3.org/2000/svg}desc") or ""
+    description = " ".join(written.split())
     if not description:
         raise CourseError(f"{path.name} has no <desc>: write its text alternative there")
-    return Drawing(svg, " ".join(description.split()))
+    return Drawing(svg, description)

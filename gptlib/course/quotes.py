@@ -31,7 +31,30 @@ QUOTES: dict[str, list[Quote]] = {
         Quote("gptlib/attention.py", ("causal_weights",)),
         Quote("gptlib/attention.py", ("CausalSelfAttention",)),
     ],
-    "03_transformer_block": [],
-    "04_gpt2_124m": [],
-    "05_pretraining_the_verdict": [],
+    "03_transformer_block": [
+        Quote("gptlib/block.py", ("layer_norm", "LayerNorm", "gelu")),
+        Quote("gptlib/block.py", ("MLP", "Block")),
+    ],
+    "04_gpt2_124m": [
+        Quote("gptlib/config.py", ("GPTConfig",)),
+        Quote("gptlib/model.py", ("GPT",)),
+        Quote("gptlib/model.py", ("initialize", "check_ids")),
+        Quote("gptlib/model.py", ("count_parameters",)),
+        Quote("gptlib/generation.py", ("sample_next", "keep_top_k", "keep_top_p")),
+        Quote("gptlib/generation.py", ("visible", "evaluating")),
+        Quote("gptlib/generation.py", ("generate_ids",)),
+    ],
+    "05_pretraining_the_verdict": [
+        Quote("gptlib/data/windows.py", ("windows",)),
+        Quote("gptlib/training/loss.py", ("next_token_loss",)),
+        Quote("gptlib/training/optimizer.py", ("make_optimizer",)),
+        Quote("gptlib/data/batches.py", ("epoch_order", "Batches")),
+        Quote("gptlib/training/schedule.py", ("learning_rate_at",)),
+        Quote("gptlib/training/evaluation.py", ("evaluate",)),
+        Quote(
+            "gptlib/training/clipping.py",
+            ("gradient_norm", "clip_gradients", "first_not_finite"),
+        ),
+        Quote("gptlib/training/step.py", ("Windows", "training_step")),
+    ],
 }
