@@ -27,7 +27,7 @@ PALETTE = {
 TRAINING, VALIDATION, REFERENCE = PALETTE["blue"], PALETTE["vermillion"], PALETTE["grey"]
 
 STYLE: Any = {
-    "figure.figsize": (7.0, 4.0),
+    "figure.figsize": (7.0, 4.5),
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,  # makes room for labels, so that none is clipped
     "savefig.dpi": 150,
@@ -61,7 +61,7 @@ def loss_curves(
     Args:
         rows: a run's metrics.
         baseline: a loss to beat, as a dotted line, in nats per token.
-        mark_minimum: point at the lowest validation loss, where memorising begins.
+        mark_minimum: mark the lowest validation loss, where memorising begins.
         recording: another run, drawn thin and grey behind this one.
         x: ``steps`` or ``tokens``.
         title: of the figure.
@@ -82,7 +82,8 @@ def loss_curves(
         if mark_minimum:
             mark_lowest(axes, rows, x)
         axes.set(title=title, xlabel=x, ylabel="loss (nats per token)")
-        axes.legend()
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        figure.legend(loc="outside lower center", ncols=2)  # beside the curves, never on them
     return figure
 
 
@@ -114,19 +115,13 @@ def draw_loss(
 
 
 def mark_lowest(axes: Axes, rows: list[Row], x: str) -> None:
-    """Point at the lowest validation loss."""
+    """A line at the lowest validation loss: beyond it the model memorises."""
     step, loss = best_validation(rows)
     if step is None or loss is None:
         return
     place = step * (tokens_per_step(rows) if x == "tokens" else 1)
-    axes.annotate(
-        f"lowest validation: {loss:.2f} at {x[:-1]} {place:,}",
-        (place, loss),
-        xytext=(0, 36),
-        textcoords="offset points",
-        ha="center",
-        arrowprops={"arrowstyle": "->", "color": VALIDATION},
-    )
+    label = f"lowest validation: {loss:.2f} after {place:,} {x}"
+    axes.axvline(place, color=PALETTE["purple"], linestyle="-.", linewidth=1.2, label=label)
 
 
 def learning_rate(rates: list[float] | list[Row], title: str = "Learning rate") -> Figure:
