@@ -117,7 +117,8 @@ def download(
             except (DownloadError, http.client.HTTPException, OSError) as error:
                 if attempt == tries:
                     reason = _what_came(error, timeout)
-                    raise DownloadError(f"{url} after {tries} tries: {reason}") from error
+                    often = "once" if tries == 1 else f"{tries} times"
+                    raise DownloadError(f"{url}, asked {often}: {reason}") from error
     raise AssertionError("unreachable: the last try returns or raises")
 
 

