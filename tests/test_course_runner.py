@@ -157,7 +157,7 @@ def test_ctrl_c_stops_the_kernel_and_still_reports(tmp_path):
     until(lambda: mark.exists() and mark.read_text())
     running.send_signal(signal.SIGINT)
     said, _ = running.communicate(timeout=20)
-    assert running.returncode != 0 and "executed copies" in said
+    assert running.returncode != 0 and "stopped in 81_first" in said and "executed copies" in said
     until(lambda: not alive(int(mark.read_text())))
 
 

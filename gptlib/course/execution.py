@@ -28,8 +28,8 @@ class ThisPython(KernelSpecManager):
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return the kernel of this interpreter, with the environment it is to run in."""
         described: dict[str, Any] = ipykernel.kernelspec.get_kernel_dict()
-        # Its remarks on the local connection are no concern of a learner; errors are.
-        described["argv"] = [*described["argv"], "--IPKernelApp.log_level=ERROR"]
+        # What it logs about its connection, and when it is stopped, is no concern of a learner.
+        described["argv"] = [*described["argv"], "--IPKernelApp.log_level=CRITICAL"]
         described["env"] = self.environment
         return KernelSpec(resource_dir=ipykernel.kernelspec.RESOURCES, **described)
 

@@ -1,7 +1,9 @@
 """Run the notebooks in order: a bar while they run, executed copies, and a table at the end."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +50,12 @@ def run_course(
     environment = {**(REAL if real else STORED), "GPTLIB_RUNS": str(runs)}
     results: list[Result] = []
     try:
-        for path in chosen:
-            results.append(_run_one(path, folder, environment))
+        for number, path in enumerate(chosen, 1):
+            label = f"{number}/{len(chosen)} {path.stem}"
+            results.append(_run_one(path, folder, environment, label))
+    except KeyboardInterrupt:
+        say(f"stopped in {path.stem}")
+        raise
     finally:
         write_index(folder, [(r.name, r.cells, r.seconds, r.problem) for r in results])
         say(table(results))
@@ -70,7 +76,7 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def _run_one(path: Path, folder: Path, environment: dict[str, str]) -> Result:
+def _run_one(path: Path, folder: Path, environment: dict[str, str], label: str) -> Result:
     started = time.monotonic()
     try:
         notebook = read_notebook(path)
@@ -78,21 +84,37 @@ def _run_one(path: Path, folder: Path, environment: dict[str, str]) -> Result:
         return Result(path.stem, 0, 0.0, str(unreadable))
     cells = len(code_cells(notebook))
     problem = ""
-    with _bar(path.stem, cells) as bar:
+    with _bar(label, cells) as bar:
         try:
             execute(notebook, path.parent, environment, lambda number, _: _show(bar, number))
-            _show(bar, cells + 1)
         except CourseError as failure:
             problem = str(failure)
     write_pages(notebook, path.stem, folder)
     return Result(path.stem, cells, time.monotonic() - started, problem)
 
 
-def _bar(name: str, cells: int) -> "tqdm[None]":
-    """Return a bar of cells; it keeps quiet where nobody watches (CI, a file)."""
-    form = "{desc} {bar:24} cell {n_fmt} of {total_fmt}, {elapsed}"
-    return tqdm(total=cells, desc=name, bar_format=form, disable=paths.quiet() or None)
+@contextmanager
+def _bar(label: str, cells: int) -> Iterator["tqdm[None]"]:
+    """Show a bar of cells whose clock goes on in a long cell; quiet where nobody watches."""
+    form = "{desc} {bar:20} cell {n_fmt} of {total_fmt}, {elapsed}"
+    disable = paths.quiet() or None  # None: where there is no terminal (CI, a file)
+    over = threading.Event()
+    with tqdm(total=cells, desc=label, bar_format=form, disable=disable) as bar:
+
+        def tick() -> None:
+            while not over.wait(1.0):
+                bar.refresh()
+
+        clock = threading.Thread(target=tick, daemon=True)
+        clock.start()
+        try:
+            yield bar
+        finally:
+            over.set()
+            clock.join()
 
 
 def _show(bar: "tqdm[None]", number: int) -> None:
-    bar.update(number - 1 - bar.n)
+    """Move the bar to the cell that runs now."""
+    bar.n = number
+    bar.refresh()
