@@ -217,11 +217,15 @@ def test_a_damaged_cache_is_not_believed(cache: Path, gpt2: GPT2Tokenizer) -> No
         ranks.gpt2_ranks()
 
 
-def test_tiktokens_own_cache_is_asked_first(cache: Path, gpt2: GPT2Tokenizer) -> None:
+def test_tiktokens_own_cache_is_asked_first(
+    cache: Path, gpt2: GPT2Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = cache.parent / "tiktoken"
     gpt2.save(folder)
     (folder / "merges.txt").rename(folder / ranks.MERGES_NAME)
-    assert ranks.gpt2_ranks(folder) == gpt2.ranks
+    with monkeypatch.context() as patched:
+        patched.setattr(ranks, "_from_cache", lambda file: pytest.fail(f"{file} was asked first"))
+        assert ranks.gpt2_ranks(folder) == gpt2.ranks
     assert not cache.exists()
     (folder / ranks.MERGES_NAME).write_text("#version: 0.2\nh e\n")
     with pytest.raises(VocabularyUnavailable, match="does not hold tiktoken's gpt2"):
