@@ -201,7 +201,10 @@ def test_course_open_starts_jupyterlab_on_the_notebooks(gptlib, course, monkeypa
 
     monkeypatch.setattr(subprocess, "run", run)
     assert gptlib("course", "open")[0] == 0
-    assert started == [[sys.executable, "-m", "jupyterlab", str(course)]]
+    (command,) = started
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert f"--ServerApp.root_dir={course.parent}" in command
+    assert "--LabApp.default_url=/lab/tree/notebooks" in command
 
 
 def test_ctrl_c_is_one_word(gptlib, monkeypatch):

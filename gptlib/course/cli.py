@@ -47,8 +47,14 @@ def course_open() -> None:
 
     from gptlib import paths
 
-    command = [sys.executable, "-m", "jupyterlab", str(paths.NOTEBOOKS)]
-    raise typer.Exit(subprocess.run(command).returncode)
+    # From the root, so that notebooks may show the pictures in assets/ beside their folder.
+    settings = [
+        f"--ServerApp.root_dir={paths.NOTEBOOKS.parent}",
+        f"--LabApp.default_url=/lab/tree/{paths.NOTEBOOKS.name}",
+        "--ServerApp.answer_yes=True",
+    ]
+    done = subprocess.run([sys.executable, "-m", "jupyterlab", *settings])
+    raise typer.Exit(done.returncode)
 
 
 @course.command("refresh")
