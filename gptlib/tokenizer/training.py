@@ -145,7 +145,7 @@ def train_bpe(piece_counts: Mapping[bytes, int], n_merges: int) -> list[Pair]:
     for new_id in range(256, 256 + n_merges):
         pair = best_pair(queue, pair_counts)
         if pair is None:
-            _warn_out_of_pairs(len(merges), n_merges)
+            warn_out_of_pairs(len(merges), n_merges)
             break
         merges.append(pair)
         tokens.append(tokens[pair[0]] + tokens[pair[1]])
@@ -161,7 +161,7 @@ def train_bpe(piece_counts: Mapping[bytes, int], n_merges: int) -> list[Pair]:
     return merges
 
 
-def _warn_out_of_pairs(learned: int, wanted: int) -> None:
+def warn_out_of_pairs(learned: int, wanted: int) -> None:
     """Say how far training came; the vocabulary is complete for this text all the same."""
     warnings.warn(
         f"the text has no pair left after {learned:,} of {wanted:,} merges: the vocabulary is "
