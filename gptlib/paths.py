@@ -4,6 +4,7 @@
 ``GPTLIB_CORPORA``  ``bundled`` uses the samples in ``data/`` outright: stable on every machine
 ``GPTLIB_RUNS``     folder of training runs (default: ``runs/`` where you are)
 ``HF_HUB_OFFLINE``  ``1`` forbids every download, as it does for Hugging Face's own libraries
+``TIKTOKEN_CACHE_DIR``  a folder that tiktoken has filled: asked first for GPT-2's vocabulary
 ``CI``              set by every CI service: progress bars stay silent
 """
 
@@ -27,6 +28,12 @@ def data_folder() -> Path:
 def cache_folder() -> Path:
     """The user's own cache folder: for what no shared data folder should be asked to hold."""
     return Path(platformdirs.user_cache_dir("gptlib"))
+
+
+def tiktoken_folder() -> Path | None:
+    """The cache that the user has named for tiktoken, if there is one."""
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR")
+    return Path(folder) if folder else None
 
 
 def runs_folder() -> Path:

@@ -14,7 +14,7 @@ from tokenizer_texts import ANY_TEXT, AWKWARD_TEXT, texts_in_all_scripts
 
 from gptlib import paths
 from gptlib.errors import TokenizerError, TokenOutOfRange, VocabularyUnavailable
-from gptlib.tokenizer import BPETokenizer, GPT2Tokenizer, load_tokenizer, ranks
+from gptlib.tokenizer import BPETokenizer, GPT2Tokenizer, load_tokenizer, loading, ranks
 from gptlib.tokenizer.gpt2 import GPT2_FINGERPRINT, fingerprint_of_ranks
 from gptlib.tokenizer.spelling import spell
 
@@ -230,3 +230,14 @@ def test_tiktokens_own_cache_is_asked_first(
     (folder / ranks.MERGES_NAME).write_text("#version: 0.2\nh e\n")
     with pytest.raises(VocabularyUnavailable, match="does not hold tiktoken's gpt2"):
         ranks.gpt2_ranks(folder)
+
+
+def test_tiktokens_variable_names_the_cache_that_is_asked(
+    cache: Path, gpt2: GPT2Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cache.parent / "tiktoken"
+    gpt2.save(folder)
+    (folder / "merges.txt").rename(folder / ranks.MERGES_NAME)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
+    assert loading._gpt2.__wrapped__().ranks == gpt2.ranks
+    assert not cache.exists()

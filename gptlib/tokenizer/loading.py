@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+from gptlib import paths
 from gptlib.errors import TokenizerError
 from gptlib.tokenizer.bpe import BPETokenizer
 from gptlib.tokenizer.characters import CharacterTokenizer
@@ -43,4 +44,4 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
 @cache
 def _gpt2() -> GPT2Tokenizer:
     """GPT-2's tokenizer never changes, so one serves the whole process."""
-    return GPT2Tokenizer(gpt2_ranks())
+    return GPT2Tokenizer(gpt2_ranks(paths.tiktoken_folder()))
