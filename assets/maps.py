@@ -137,7 +137,8 @@ def draw(marked: set[str]) -> list[str]:
 
 for number, (parts, sentence) in MAPS.items():
     svg = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 350" width="720" \
-height="350" role="img" font-family="DejaVu Sans, Arial, sans-serif">
+height="350" role="img" style="max-width:100%;height:auto" \
+font-family="DejaVu Sans, Arial, sans-serif">
 <title>The map of the model, for notebook {number}</title>
 <desc>{FLOW} {sentence}</desc>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" \

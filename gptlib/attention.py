@@ -32,7 +32,7 @@ def merge_heads(x: Tensor) -> Tensor:
     """Undo :func:`split_heads`: (B, H, T, D) back to (B, T, C)."""
     B, H, T, D = x.shape
     x = x.transpose(1, 2)  # (B, T, H, D)
-    return x.reshape(B, T, H * D)  # (B, T, C); reshape copies, since transpose left gaps
+    return x.reshape(B, T, H * D)  # (B, T, C); reshape copies: transpose changed the order
 
 
 def causal_weights(query: Tensor, key: Tensor) -> Tensor:
