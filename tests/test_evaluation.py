@@ -73,6 +73,13 @@ def test_evaluation_leaves_no_trace(windows, training):
     assert all(p.grad is None for p in model.parameters())
 
 
+def test_no_gradient_is_prepared(windows):
+    model, outputs = GPT(TINY), []
+    model.ln_final.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    evaluate(model, *windows)
+    assert outputs and not any(output.requires_grad for output in outputs)
+
+
 def test_the_mode_comes_back_after_an_error(windows):
     model = GPT(TINY).train()
     with pytest.raises(ValueError, match="batch_size"):

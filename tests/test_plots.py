@@ -54,7 +54,8 @@ def test_the_lines_are_the_runs_own_numbers():
 
 def test_over_tokens_every_place_is_scaled_alike():
     figure = plots.loss_curves(ROWS, x="tokens")
-    assert lines(figure)["validation"] == points(ROWS, "validation_loss", scale=256)
+    for name, key in (("training", "loss"), ("validation", "validation_loss")):
+        assert lines(figure)[name] == points(ROWS, key, scale=256)
     assert figure.axes[0].get_xlabel() == "tokens"
 
 
@@ -98,6 +99,8 @@ def test_every_figure_is_labelled_and_nothing_is_clipped(figure):
     needed, page = figure.get_tightbbox(), figure.bbox_inches
     assert needed.x0 >= 0 and needed.y0 >= 0
     assert needed.x1 <= page.width and needed.y1 <= page.height
+    for legend in figure.legends:
+        assert not legend.get_window_extent().overlaps(axes.get_tightbbox())
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
