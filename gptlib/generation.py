@@ -130,18 +130,16 @@ def generate_ids(
     ids = torch.tensor([list(prompt)] * n_sequences)  # (B, T), on the CPU
     check_ids(visible(ids, model.config.context_length), model.config)
     generator = None if seed is None else torch.Generator(model.device).manual_seed(seed)
-    ids, ended = ids.to(model.device), [False] * n_sequences
+    ids, ended = ids.to(model.device), set[int]()
     with evaluating(model):
         for _ in range(max_new_tokens):
             last = model.features(visible(ids, model.config.context_length))[:, -1]  # (B, C)
             new = sample_next(model.logits(last), temperature, top_k, top_p, generator)  # (B,)
             ids = torch.cat([ids, new[:, None]], dim=1)  # (B, T + 1)
-            yield [None if over else token for token, over in zip(new.tolist(), ended, strict=True)]
-            ended = [
-                over or token == end_of_text
-                for token, over in zip(new.tolist(), ended, strict=True)
-            ]
-            if all(ended):
+            step = [None if row in ended else token for row, token in enumerate(new.tolist())]
+            yield step
+            ended |= {row for row, token in enumerate(step) if token == end_of_text}
+            if len(ended) == n_sequences:
                 return
 
 

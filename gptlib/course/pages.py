@@ -19,6 +19,9 @@ td:nth-child(2), td:nth-child(3) { font-variant-numeric: tabular-nums }
 .failed { color: #a40000; font-weight: bold }
 """
 
+# nbconvert puts each drawing into an <img>, which would stand out beyond a narrow window.
+NARROW = "<style>img { max-width: 100%; height: auto }</style>"
+
 Row = tuple[str, int, float, str]  # notebook, cells, seconds, problem (empty: passed)
 
 
@@ -33,7 +36,7 @@ def write_pages(notebook: Notebook, name: str, folder: Path) -> None:
         resources={"metadata": {"path": str(root), "name": name}},
     )
     with atomic_write(folder / f"{name}.html") as file:
-        file.write(page.encode("utf-8"))
+        file.write(page.replace("</head>", NARROW + "</head>", 1).encode("utf-8"))
     assets = Path(os.path.relpath(paths.ASSETS, folder)).as_posix()
     write_notebook(folder / f"{name}.ipynb", _with_pictures_at(notebook, assets))
 
