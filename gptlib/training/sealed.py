@@ -8,9 +8,9 @@ its hash has been checked. There is no pickle anywhere, so reading runs no code.
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ def write_sealed(folder: Path, tensors: dict[str, Tensors], state: dict[str, Any
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+        part = beside(folder, "part")
+        part.mkdir()
         try:
             files = {name: write_file(part / name, save(named)) for name, named in tensors.items()}
             state = {"format": FORMAT, "version": VERSION, **state, "files": files}
@@ -81,9 +82,14 @@ def sync_folder(folder: Path) -> None:
 
 def retire(folder: Path) -> None:
     """Delete a sealed folder: first its name, so that no reader finds half of it."""
-    away = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-    os.rename(folder, away / folder.name)
+    away = beside(folder, "old")
+    os.rename(folder, away)
     shutil.rmtree(away, ignore_errors=True)
+
+
+def beside(folder: Path, purpose: str) -> Path:
+    """A new hidden name next to a folder, so that a rename never crosses a disk."""
+    return folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.{purpose}")
 
 
 def read_sealed(folder: Path) -> tuple[dict[str, Any], dict[str, Tensors]]:
@@ -123,10 +129,11 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise damaged(folder, f"{STATE} cannot be read") from error
     if not intact:
         raise damaged(folder, f"{STATE} was altered")
-    if state["format"] != FORMAT or state["version"] != VERSION:
+    found = (state.get("format"), state.get("version"))
+    if found != (FORMAT, VERSION):
         raise CheckpointError(
-            f"{folder} has format {state['format']!r} version {state['version']}, this gptlib "
-            f"reads {FORMAT!r} version {VERSION}: use the gptlib that wrote it"
+            f"{folder} has format {found[0]!r} version {found[1]}, this gptlib reads "
+            f"{FORMAT!r} version {VERSION}: use the gptlib that wrote it"
         )
     return state
 
