@@ -29,6 +29,15 @@ CONFIG = TrainingConfig(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads that share a tensor of a few numbers mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def trainer(run_folder=None, model=None, data=TRAIN, tokenizer=TOKENIZER, report=None, **changes):
     model = model or GPT(TINY, seed=1)
     config = CONFIG.with_changes(**changes)
