@@ -105,7 +105,7 @@ MODELS = {
     "gpt2-medium": GPTConfig(n_layers=24, n_heads=16, width=1_024),
     "gpt2-large": GPTConfig(n_layers=36, n_heads=20, width=1_280),
     "gpt2-xl": GPTConfig(n_layers=48, n_heads=25, width=1_600),
-    "laptop": GPTConfig(context_length=64, n_layers=4, n_heads=4, width=64, dropout=0.0),
+    "laptop": GPTConfig(context_length=64, n_layers=2, n_heads=4, width=128, dropout=0.0),
 }
 SIZES = {"124M": "gpt2", "355M": "gpt2-medium", "774M": "gpt2-large", "1558M": "gpt2-xl"}
 
