@@ -144,7 +144,7 @@ def generate(
 def main() -> None:
     """Run the command line; an error of gptlib's own is one line on stderr and exit code 2."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="python -m gptlib")
     except GPTLibError as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(2)

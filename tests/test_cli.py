@@ -4,7 +4,6 @@ import io
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 from course_notebooks import code, write
@@ -49,16 +48,7 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize("command", [[], ["course"], ["course", "run"], ["train"], ["generate"]])
 def test_help_is_there_for_every_command(gptlib, command):
     exit_code, out, _ = gptlib(*command, "--help")
-    assert exit_code == 0 and out.startswith(f"Usage: gptlib {' '.join(command)}".strip())
-
-
-def test_help_answers_in_about_half_a_second():
-    def seconds():
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "gptlib", "--help"], check=True, capture_output=True)
-        return time.perf_counter() - started
-
-    assert min(seconds() for _ in range(3)) < 1.0  # the best of three: a busy machine is no fault
+    assert exit_code == 0 and out.startswith(f"Usage: {' '.join(['python -m gptlib', *command])} ")
 
 
 def test_training_keeps_a_run_and_says_how_to_use_it(trained):
