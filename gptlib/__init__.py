@@ -11,10 +11,15 @@ The files stand in the order of the course; each imports only from those before 
     course, cli                                 the notebooks and ``python -m gptlib``
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
+
+# PyTorch's threads wait for each other by spinning: with anything else running on a laptop's two
+# cores, a small model then trains three times slower. Read once, when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def __getattr__(name: str) -> Any:
