@@ -3,7 +3,9 @@
 Each command imports what it runs when it runs it: the help answers at once, without torch.
 """
 
+import io
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,8 @@ import typer
 
 from gptlib.course.cli import course
 from gptlib.errors import ConfigError, GPTLibError, PromptError
+
+MAX_SEED = 2**63 - 1  # what every random stream that is seeded here can take
 
 app = typer.Typer(
     help="Build GPT-2, from bytes to a model that writes.",
@@ -56,7 +60,7 @@ def train(
     checkpoint_every: Annotated[
         int, typer.Option(min=0, help="Steps between checkpoints; 0 keeps the last only.")
     ] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of parameters and order.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of parameters and order.")] = 42,
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="The run's folder. Left out: a new one in runs/."),
@@ -111,7 +115,7 @@ def generate(
         typer.Option(help="Draw among the fewest tokens that hold this probability, 0 to 1."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="The same seed writes the same text.")
+        int | None, typer.Option(min=0, max=MAX_SEED, help="The same seed writes the same text.")
     ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Show the text while it is written.")
@@ -142,11 +146,20 @@ def generate(
 
 
 def main() -> None:
-    """Run the command line; an error of gptlib's own is one line on stderr and exit code 2."""
+    """Run the command line; what a user can mend is one line on stderr and exit code 2."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(encoding="utf-8")  # Windows redirects in an older code page
     try:
         app(prog_name="python -m gptlib")
     except GPTLibError as problem:
         print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as problem:
+        if problem.filename is None:
+            raise  # nothing that another file or folder would mend
+        print(f"error: {problem.filename}: {problem.strerror}: give another one", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -9,13 +9,14 @@ from gptlib.data.corpora import Corpus, load_corpus
 from gptlib.data.split import split
 from gptlib.data.windows import encode_documents, windows
 from gptlib.environment import choose_device, setup
-from gptlib.errors import CheckpointError, RunExists
+from gptlib.errors import CheckpointError, RunExists, TextTooShort
 from gptlib.generation import generate_text, stream_text
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer, Tokenizer, load_tokenizer
-from gptlib.training.checkpoint import load_model
+from gptlib.training.checkpoint import checkpoints, load_model, step_of
 from gptlib.training.metrics import best_validation
 from gptlib.training.progress import log_to
+from gptlib.training.step import Windows
 from gptlib.training.trainer import Trainer
 
 
@@ -41,8 +42,8 @@ def train_model(
     corpus = load_corpus(corpus_name)
     tokenizer = choose_tokenizer(tokenizer_name, corpus)
     train, validation = (
-        windows(encode_documents(tokenizer, documents), config.context_length)
-        for documents in split(corpus)
+        cut(corpus, part, encode_documents(tokenizer, documents), config.context_length)
+        for part, documents in zip(("training", "held-out"), split(corpus), strict=True)
     )
     config = GPTConfig.from_dict({**config.to_dict(), "vocab_size": tokenizer.vocab_size})
     model = GPT(config, seed=training.seed).to(profile.device)
@@ -52,9 +53,24 @@ def train_model(
     settings: dict[str, Any] = {"tokenizer": tokenizer, "corpus": corpus}
     with log_to(folder / "train.log") as report:
         trainer = Trainer(model, train, validation, training, folder, report=report, **settings)
-        step, loss = best_validation(trainer.train(resume=resume))
+        try:
+            step, loss = best_validation(trainer.train(resume=resume))
+        except KeyboardInterrupt:
+            kept = [step_of(checkpoint) for checkpoint in checkpoints(folder)]
+            print(f"\nstopped  at step {trainer.step}, kept: step {max(kept, default='none')}")
+            raise
     print(f"best     validation loss {loss:.4f} at step {step}")
     return folder
+
+
+def cut(corpus: Corpus, part: str, ids: list[int], context_length: int) -> Windows:
+    """Return the windows of one part of a corpus; TextTooShort names the part and the option."""
+    try:
+        return windows(ids, context_length)
+    except TextTooShort as problem:
+        raise TextTooShort(
+            f"the {part} part of {corpus.name} is too short: {problem} (--context-length)"
+        ) from problem
 
 
 def choose_tokenizer(name: str, corpus: Corpus) -> Tokenizer:

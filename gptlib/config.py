@@ -137,9 +137,9 @@ class TrainingConfig(Settings):
         require_whole(self, "steps", "batch_size", "accumulation", "evaluate_every")
         require_whole(self, "warmup_steps", "sample_every", "checkpoint_every", "seed", least=0)
         require(
-            0 <= self.min_learning_rate <= self.learning_rate and self.learning_rate > 0,
+            0 <= self.min_learning_rate <= self.learning_rate and 0 < self.learning_rate <= 1,
             f"learning rates {self.min_learning_rate} to {self.learning_rate}: "
-            f"the floor must not be below 0 nor above the peak, and the peak must be above 0",
+            f"the floor must not be below 0 nor above the peak, and the peak must lie in (0, 1]",
         )
         require(
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),

@@ -67,8 +67,9 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
     """Raise :class:`ConfigError` for a sampling setting outside its range."""
-    if not 0 <= temperature < float("inf"):
-        raise ConfigError(f"temperature is {temperature}: use 0 (greedy) or a number above it")
+    # nearer to 0 the divided logits would overflow: 1e-4 is as good as greedy already
+    if temperature != 0 and not 1e-4 <= temperature < float("inf"):
+        raise ConfigError(f"temperature is {temperature}: use 0 (greedy), or 0.0001 and above")
     if top_k is not None and top_k < 1:
         raise ConfigError(f"top_k is {top_k}: keep at least 1 token, or leave it out")
     if top_p is not None and not 0 < top_p <= 1:

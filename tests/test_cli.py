@@ -93,9 +93,14 @@ def test_a_folder_that_is_no_run_is_left_alone(gptlib, tmp_path):
 
 BAD = [
     (["train", "no-such-corpus"], "no corpus 'no-such-corpus'"),
+    (["train", ""], "the corpus has an empty name"),
+    (["train", "sample-story", *QUICK, "--out", "notebooks/01_bytes.ipynb/run"], "01_bytes.ipynb"),
+    (["train", "sample-story", "--seed", str(2**63)], "--seed"),
+    (["train", "sample-story", "--learning-rate", "inf"], "learning rates inf"),
+    (["generate", "--model", ".", "--prompt", "x", "--seed", str(2**63)], "--seed"),
     (["train", "sample-story", "--model", "gpt9"], "unknown model 'gpt9'"),
     (["train", "sample-story", "--tokenizer", "gone"], "gone"),
-    (["train", "sample-story", *QUICK[:2], "--context-length", "90000"], "shorter context"),
+    (["train", "sample-story", *QUICK[:2], "--context-length", "90000"], "the training part"),
     (["train", "sample-story", "--steps", "0"], "--steps"),
     (["train", "sample-story", "--steps", "many"], "--steps"),
     (["train", "sample-story", "--learning-rate", "-1"], "--learning-rate"),
@@ -195,6 +200,30 @@ def test_course_open_starts_jupyterlab_on_the_notebooks(gptlib, course, monkeypa
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
     assert f"--ServerApp.root_dir={course.parent}" in command
     assert "--LabApp.default_url=/lab/tree/notebooks" in command
+
+
+def test_ctrl_c_in_training_says_what_was_kept(gptlib, monkeypatch, tmp_path):
+    from gptlib.training.trainer import Trainer
+
+    def stop(self):
+        if self.step == 2:
+            raise KeyboardInterrupt
+        update(self)
+
+    update = Trainer.update
+    monkeypatch.setattr(Trainer, "update", stop)
+    settings = ["--steps", 4, "--checkpoint-every", 1, "--out", tmp_path / "run"]
+    exit_code, out, _ = gptlib("train", "sample-story", *QUICK, *settings)
+    assert exit_code == 130 and "stopped  at step 2, kept: step 2" in out
+
+
+def test_output_is_utf8_whatever_code_page_the_terminal_has(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")  # knows no Arabic letter
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "argv", ["gptlib", "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert out.encoding == "utf-8"
 
 
 def test_ctrl_c_is_one_word(gptlib, monkeypatch):

@@ -171,6 +171,7 @@ def test_generator_decides_and_the_global_stream_is_left_alone() -> None:
     ("extra", "message"),
     [
         ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"temperature": 1e-40}, "temperature is 1e-40"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"temperature": float("inf")}, "temperature is inf"),
         ({"top_k": 0}, "top_k is 0"),

@@ -16,7 +16,7 @@ course = typer.Typer(
 
 Notebooks = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NOTEBOOK]...", help="Numbers such as 02 05. Left out: all of them."),
+    typer.Argument(metavar="NOTEBOOK", help="Numbers such as 02 05. Left out: all of them."),
 ]
 
 

@@ -31,7 +31,7 @@ def find_notebooks(wanted: Iterable[str] = (), folder: Path | None = None) -> li
         raise CourseError(f"no notebooks in {folder}")
     chosen: set[Path] = set()
     for wish in wanted:
-        stem = wish.removesuffix(".ipynb")
+        stem = Path(wish).name.removesuffix(".ipynb")
         matches = {p for p in every if p.stem.startswith(stem.zfill(2) if stem.isdigit() else stem)}
         if not stem or not matches:
             known = ", ".join(path.stem for path in every)

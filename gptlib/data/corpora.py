@@ -73,6 +73,10 @@ def load_corpus(
         CorpusUnavailable: `name` is known, but neither stored here nor reachable.
         CorpusError: `name` is unknown, or a file cannot be read as text.
     """
+    if not str(name).strip():
+        raise CorpusError(
+            f"the corpus has an empty name: give one of {', '.join(CORPORA)}, or a path"
+        )
     if str(name) not in CORPORA:
         return local_corpus(Path(name), separator)
     name = str(name)
@@ -122,7 +126,7 @@ def fetch(name: str, url: str, path: Path, sha256: str) -> None:
         raise CorpusUnavailable(
             f"{name} is not in {path.parent} and did not come ({error}): connect and try again, "
             f"or save {url} as {path}, or set GPTLIB_DATA to a folder that holds {path.name}, "
-            f"or go on with fallback={CORPORA[name].stand_in!r}"
+            f"or go on with {CORPORA[name].stand_in} in its place"
         ) from error
 
 
@@ -133,7 +137,7 @@ def read_python_docs() -> list[str]:
     except ImportError as error:  # some distributions part the manual from the interpreter
         raise CorpusUnavailable(
             f"python-docs: this Python has no pydoc_data ({error}): use another Python, "
-            f"or go on with fallback={CORPORA['python-docs'].stand_in!r}"
+            f"or go on with {CORPORA['python-docs'].stand_in} in its place"
         ) from error
     return [topics[topic] for topic in sorted(topics)]
 
