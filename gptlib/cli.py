@@ -161,6 +161,3 @@ def main() -> None:
             raise  # nothing that another file or folder would mend
         print(f"error: {problem.filename}: {problem.strerror}: give another one", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)

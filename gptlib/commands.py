@@ -56,8 +56,8 @@ def train_model(
         try:
             step, loss = best_validation(trainer.train(resume=resume))
         except KeyboardInterrupt:
-            kept = [step_of(checkpoint) for checkpoint in checkpoints(folder)]
-            print(f"\nstopped  at step {trainer.step}, kept: step {max(kept, default='none')}")
+            kept = [f"step {step_of(checkpoint)}" for checkpoint in checkpoints(folder)]
+            print(f"\nstopped  at step {trainer.step}, kept: {(kept or ['no checkpoint'])[-1]}")
             raise
     print(f"best     validation loss {loss:.4f} at step {step}")
     return folder
