@@ -1,4 +1,7 @@
-"""What a model and a training run are made of: two frozen records, checked when they are made."""
+"""What a model and a training run are made of: two frozen records, checked when they are made.
+
+Training settings by name and from a file: :mod:`gptlib.settings`.
+"""
 
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
@@ -106,8 +109,15 @@ MODELS = {
     "gpt2-large": GPTConfig(n_layers=36, n_heads=20, width=1_280),
     "gpt2-xl": GPTConfig(n_layers=48, n_heads=25, width=1_600),
     "laptop": GPTConfig(context_length=64, n_layers=2, n_heads=4, width=128, dropout=0.0),
+    "gpt2_original": GPTConfig(),  # another name of gpt2
+    "tiny": GPTConfig(context_length=128, n_layers=4, n_heads=4, width=128, dropout=0.0),
+    "small": GPTConfig(context_length=256, n_layers=6, n_heads=6, width=384),
+    "medium": GPTConfig(context_length=512, n_layers=8, n_heads=8, width=512),
+    # the 124M model's blocks with a short context and a vocabulary of its own language
+    "algerian": GPTConfig(vocab_size=10_240, context_length=512),
 }
 SIZES = {"124M": "gpt2", "355M": "gpt2-medium", "774M": "gpt2-large", "1558M": "gpt2-xl"}
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -120,22 +130,28 @@ class TrainingConfig(Settings):
 
     steps: int = 200  # updates of the parameters
     batch_size: int = 8  # windows in one micro-batch
-    accumulation: int = 1  # micro-batches whose gradients make one step
+    accumulation: int = 1  # micro-batches whose gradients make one step, over all processes
     learning_rate: float = 1e-3  # the peak, reached at the end of the warm-up
     min_learning_rate: float = 1e-4  # the floor, reached at the last step
     warmup_steps: int = 10  # steps of linear rise; the first is above 0
     weight_decay: float = 0.1  # on matrices only, never on biases or LayerNorm
     betas: tuple[float, float] = (0.9, 0.95)  # AdamW's two memories (Brown et al. 2020, app. B)
     clip_norm: float = 1.0  # the largest global gradient norm that reaches the optimizer
+    precision: str = "auto"  # of matrix products: the device's best, or one of PRECISIONS
+    compile: bool = False  # torch.compile the blocks: a slow first step, faster ones after it
     evaluate_every: int = 20  # steps between validations; the last step is always validated
+    evaluate_batches: int = 0  # batches of a validation, spread evenly; 0 takes all of the split
     sample_every: int = 0  # steps between sample texts; 0 writes none
     checkpoint_every: int = 0  # steps between checkpoints; 0 keeps the last only
+    autosave_minutes: float = 10.0  # minutes after which a checkpoint is due; 0 waits for none
+    layers_every: int = 0  # steps between gradient norms of every layer; 0 measures none
     seed: int = 42  # of the parameters, the order of the windows, and dropout
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))  # JSON gives a list
         require_whole(self, "steps", "batch_size", "accumulation", "evaluate_every")
         require_whole(self, "warmup_steps", "sample_every", "checkpoint_every", "seed", least=0)
+        require_whole(self, "evaluate_batches", "layers_every", least=0)
         require(
             0 <= self.min_learning_rate <= self.learning_rate and 0 < self.learning_rate <= 1,
             f"learning rates {self.min_learning_rate} to {self.learning_rate}: "
@@ -147,6 +163,17 @@ class TrainingConfig(Settings):
         )
         require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}: use 0 or more")
         require(self.clip_norm > 0, f"clip_norm is {self.clip_norm}: it must be above 0")
+        require(
+            self.precision in PRECISIONS,
+            f"precision is {self.precision!r}: use one of {', '.join(PRECISIONS)}",
+        )
+        require(
+            isinstance(self.compile, bool), f"compile is {self.compile!r}: it must be true or false"
+        )
+        require(
+            self.autosave_minutes >= 0,
+            f"autosave_minutes is {self.autosave_minutes}: use 0 or more",
+        )
 
     def with_changes(self, **changes: Any) -> "TrainingConfig":
         """A copy with some fields changed and checked again."""

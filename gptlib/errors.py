@@ -53,6 +53,22 @@ class RunExists(GPTLibError):
     """A run folder that already holds a run; nothing in it is overwritten."""
 
 
+class RunInUse(GPTLibError):
+    """A run folder in which another process is training right now."""
+
+
+class OutOfMemory(GPTLibError):
+    """A training step that did not fit; the message says what would."""
+
+
+class ProcessLost(GPTLibError):
+    """One of several processes that train together has ended, so the others cannot go on."""
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM ended training between two steps, after a checkpoint: nothing is lost."""
+
+
 class TrainingDiverged(GPTLibError):
     """A loss or gradient that is not finite; the parameters stayed as they were."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Ground first; a file imports only from floors below its own, or from its own folder.
 FLOORS = [
-    *("errors", "paths", "files", "dependencies", "config", "environment"),
+    *("errors", "paths", "files", "dependencies", "config", "settings", "environment"),
     *("tokenizer", "attention", "block", "model", "generation", "data", "training"),
     *("pretrained", "recordings", "drawings", "plots", "exercises", "course"),
     *("commands", "cli", "__main__"),

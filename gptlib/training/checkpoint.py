@@ -19,7 +19,6 @@ from gptlib.errors import CheckpointError
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer, load_tokenizer
 from gptlib.training.optimizer import moments, restore_moments
-from gptlib.training.reproducibility import environment, random_states, restore_random_states
 from gptlib.training.sealed import STATE, Tensors, read_sealed, retire, write_sealed
 
 KEPT = 2  # the newest checkpoints that stay; the best one stays as well
@@ -59,8 +58,6 @@ def save_checkpoint(
         **state,
         "model": model.config.to_dict(),
         "parameter_groups": [group["param_names"] for group in optimizer.param_groups],
-        "random_states": random_states(),
-        "environment": environment(),
     }
     write_sealed(folder, tensors, state)
     rotate(run_folder, state["step"], state.get("best_step"))
@@ -116,7 +113,6 @@ def restore_checkpoint(
     check_tensors(checkpoint, OPTIMIZER, expected_moments(model))
     model.load_state_dict(checkpoint.tensors[MODEL])
     restore_moments(optimizer, checkpoint.tensors[OPTIMIZER])
-    restore_random_states(state["random_states"])  # last: what came before may have drawn
 
 
 def load_model(folder: str | Path) -> tuple[GPT, Tokenizer | None]:

@@ -12,6 +12,29 @@ def gradient_norm(model: nn.Module) -> Tensor:
     return torch.stack([gradient.norm() for gradient in gradients]).norm()
 
 
+def layer_norms(model: nn.Module, scale: float = 1.0) -> dict[str, float]:
+    """The gradient's norm in each layer: the embeddings, every block, the final LayerNorm.
+
+    Squared and summed they give the square of :func:`gradient_norm`.
+
+    Args:
+        model: after a backward pass.
+        scale: multiplies every norm; undoes a clipping that has already happened.
+    """
+    parts: dict[str, list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            parts.setdefault(layer_of(name), []).append(parameter.grad.norm())
+    return {layer: scale * torch.stack(norms).norm().item() for layer, norms in parts.items()}
+
+
+def layer_of(name: str) -> str:
+    """The layer that a parameter belongs to, as it is called in figures."""
+    if name.startswith("blocks."):
+        return f"block {int(name.split('.')[1]) + 1}"
+    return "embeddings" if "embedding" in name else "final LayerNorm"
+
+
 def clip_gradients(model: nn.Module, limit: float) -> tuple[float, float]:
     """Shorten the gradient to `limit` if it is longer, without turning it.
 

@@ -29,3 +29,17 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 8) -> flo
             loss = next_token_loss(model, inputs.to(device), targets.to(device))
             total += loss.item() * targets.numel()
     return total / y.numel()
+
+
+def spread(windows: tuple[Tensor, Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """Some windows at even distances, always the same: a cheaper sample of a large split.
+
+    Args:
+        windows: x and y, (n, T) each.
+        count: how many to keep; 0, or more than there are, keeps all.
+    """
+    x, y = windows
+    if count == 0 or count >= len(x):
+        return windows
+    places = torch.arange(count) * len(x) // count
+    return x[places], y[places]

@@ -2,13 +2,16 @@
 
 The first line tells the run's setting; then come, by their keys::
 
-    {"step": 20, "loss": …, "learning_rate": …, "gradient_norm": …, "clipped_norm": …,
-     "tokens": …, "tokens_per_second": …, "seconds": …}      one for every update
-    {"step": 20, "validation_loss": …}                       one for every evaluation
-    {"step": 20, "text": …}                                  one for every sample text
+    {"step": 20, "learning_rate": …, "loss": …, "gradient_norm": …, "clipped_norm": …,
+     "tokens": …, "seconds": …, "tokens_per_second": …, "utilisation": …,
+     "peak_memory": …}                      one for every update; "layer_norms" on request;
+                                            "skipped" instead of norms: float16 overflowed
+    {"step": 20, "validation_loss": …}      one for every evaluation
+    {"step": 20, "text": …}                 one for every sample text
 
-`step` counts the updates behind the parameters that were measured: the training loss and the
-validation loss of one step belong to the same parameters.
+`tokens` counts all of the run so far, memory is in bytes, utilisation a share of the peak that
+the first line names. `step` counts the updates behind the parameters that were measured: the
+training loss and the validation loss of one step belong to the same parameters.
 """
 
 import json

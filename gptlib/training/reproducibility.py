@@ -1,34 +1,26 @@
 """What the bits of a result depend on beside code, settings and data."""
 
-import base64
+import hashlib
 import platform
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import gptlib
 
 
-def random_states() -> dict[str, str]:
-    """Where PyTorch's random streams stand, as text."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return {
-        name: base64.b64encode(bytes(state.tolist())).decode() for name, state in states.items()
-    }
+def seed_at(seed: int, position: int) -> int:
+    """The seed of everything random that happens to the windows after `position` others.
 
-
-def restore_random_states(states: dict[str, str]) -> None:
-    """Set PyTorch's random streams to what :func:`random_states` returned."""
-    torch.set_rng_state(_decoded(states["cpu"]))
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(_decoded(states["cuda"]))
-
-
-def _decoded(state: str) -> Tensor:
-    return torch.tensor(list(base64.b64decode(state)), dtype=torch.uint8)
+    A function of the run's seed and the place in it, like the order of the windows: nothing to
+    save, nothing to restore, and the same for one process as for eight.
+    """
+    return int(np.random.SeedSequence((seed, position)).generate_state(1, np.uint64)[0])
 
 
 def environment() -> dict[str, Any]:
@@ -39,3 +31,22 @@ def environment() -> dict[str, Any]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
+
+
+def warn_of_changes(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Say what differs between two sessions: the same result is promised, the same bits are not."""
+    changes = [
+        f"{name} {before.get(name)} → {now[name]}" for name in now if before.get(name) != now[name]
+    ]
+    if changes:
+        warnings.warn(
+            f"{folder} goes on under {', '.join(changes)}: the last bits may differ", stacklevel=2
+        )
+
+
+def fingerprint_of(tensors: Iterable[Tensor]) -> str:
+    """A sha256 of the tensors' content."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,30 +1,37 @@
 """What is kept of a training run: its metrics always, its checkpoints where it has a folder."""
 
-import hashlib
-from collections.abc import Iterable
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import torch
 from torch import Tensor
 
 from gptlib.config import TrainingConfig
-from gptlib.data.corpora import Corpus
-from gptlib.errors import CheckpointError, RunExists
+from gptlib.errors import CheckpointError, RunExists, RunInUse
+from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
+from gptlib.settings import to_toml
 from gptlib.tokenizer import Tokenizer
+from gptlib.training import parallel
 from gptlib.training.checkpoint import (
-    bare,
     checkpoints,
     load_checkpoint,
     restore_checkpoint,
     save_checkpoint,
 )
 from gptlib.training.metrics import FILE_NAME, MetricsLog, Row, best_validation, read_metrics
-from gptlib.training.reproducibility import environment, random_states, restore_random_states
+from gptlib.training.precision import Precision
+from gptlib.training.reproducibility import fingerprint_of, warn_of_changes
 
 # How often a run is looked at does not change it, so a resumed run may look more or less often.
-INTERVALS = ("evaluate_every", "sample_every", "checkpoint_every")
+INTERVALS = (
+    *("evaluate_every", "evaluate_batches", "sample_every", "layers_every"),
+    *("checkpoint_every", "autosave_minutes"),
+)
 
 
 class Run:
@@ -35,7 +42,7 @@ class Run:
         config: the run's; a resumed run must have the same.
         data: every tensor that is trained or validated on, for their fingerprint.
         tokenizer: kept in ``tokenizer/``.
-        corpus: named in the first line of the metrics.
+        copies: a second folder, on another disk, in which every checkpoint is kept as well.
     """
 
     def __init__(
@@ -44,31 +51,63 @@ class Run:
         config: TrainingConfig,
         data: list[Tensor],
         tokenizer: Tokenizer | None,
-        corpus: Corpus | None,
+        copies: str | Path | None = None,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
-        self.config, self.tokenizer, self.corpus = config, tokenizer, corpus
+        self.copies = None if copies is None else Path(copies)
+        self.config, self.tokenizer = config, tokenizer
         self.fingerprints = {
             "data": fingerprint_of(data),
             "tokenizer": tokenizer.fingerprint if tokenizer else None,
         }
         self.log = MetricsLog(None)
         self.saved_step = 0
-        self.paused_at: dict[str, str] | None = None  # random states between two sessions
+        self.saved_at, self.save_seconds = time.monotonic(), 0.0  # of the last checkpoint
 
-    def begin(self, step: int, model: GPT, optimizer: torch.optim.Optimizer, resume: bool) -> int:
-        """Make ready to train: this run after a pause, the one in the folder, or a new one.
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in the folder at the same time.
+
+        Raises:
+            RunInUse: one does.
+        """
+        if self.folder is None or parallel.rank() > 0:
+            yield
+            return
+        try:
+            with lock(f"{self.folder}/", timeout=0):
+                yield
+        except filelock.Timeout as error:
+            raise RunInUse(
+                f"{self.folder} is being trained in by another process: wait for it, stop it, "
+                f"or give another folder"
+            ) from error
+
+    def begin(
+        self,
+        about: Row,
+        model: GPT,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision,
+        resume: bool,
+    ) -> int:
+        """Make ready to train: the run in the folder, or a new one.
+
+        Args:
+            about: the first row of the metrics.
+            model, optimizer, precision: what a checkpoint is put back into.
+            resume: go on with what is in the folder, if there is a run.
 
         Returns:
-            The updates that are already done; the random streams stand where they stood then.
+            The updates that are already done.
 
         Raises:
             RunExists: the folder holds a run and `resume` is False.
             CheckpointError: its checkpoints are damaged, or of other settings, data or model.
         """
-        if self.paused_at:
-            restore_random_states(self.paused_at)
-            return step
+        first, self.environment = parallel.rank() == 0, about["environment"]
+        about = {**about, "fingerprints": self.fingerprints}
+        self.saved_at = time.monotonic()
         if self.folder and ((self.folder / FILE_NAME).exists() or checkpoints(self.folder)):
             if not resume:
                 raise RunExists(
@@ -76,33 +115,48 @@ class Run:
                     f"or give another folder"
                 )
             if checkpoints(self.folder):
-                return self.resume(self.folder, model, optimizer)
-        if self.folder:
-            self.folder.mkdir(parents=True, exist_ok=True)
+                return self.resume(self.folder, about, model, optimizer, precision)
+        parallel.wait()  # nobody writes before everybody has looked
+        if self.folder and first:
             if self.tokenizer:
                 self.tokenizer.save(self.folder / "tokenizer")
-        self.log = MetricsLog(self.folder)
-        self.log.add(**self.description(model))
-        torch.manual_seed(self.config.seed)  # dropout draws from PyTorch's own stream
+            with atomic_write(self.folder / "settings.toml", "w") as file:
+                file.write(to_toml(self.config))
+        self.log = MetricsLog(self.folder if first else None)
+        self.log.add(**about)
         return 0
 
-    def resume(self, folder: Path, model: GPT, optimizer: torch.optim.Optimizer) -> int:
+    def resume(
+        self,
+        folder: Path,
+        about: Row,
+        model: GPT,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision,
+    ) -> int:
         """Go on from the newest intact checkpoint; see :meth:`begin`."""
         checkpoint = load_checkpoint(folder)
         state = checkpoint.state
-        check_same(folder, "model", state["model"], bare(model).config.to_dict())
+        check_same(folder, "model", state["model"], model.config.to_dict())
         before = TrainingConfig.from_dict(state["training"]).to_dict()
         check_same(folder, "training", before, self.config.to_dict())
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
+        rows = read_metrics(folder)[: state["metrics_rows"]]
+        warn_of_changes(folder, state["environment"], about["environment"])
         restore_checkpoint(checkpoint, model, optimizer)
-        self.log = MetricsLog(folder, read_metrics(folder)[: state["metrics_rows"]])
+        precision.restore(state["precision"])
+        parallel.wait()  # everybody has read before anybody writes
+        self.log = MetricsLog(folder if parallel.rank() == 0 else None, rows)
         self.saved_step = state["step"]
         return state["step"]
 
-    def save(self, step: int, model: GPT, optimizer: torch.optim.Optimizer) -> None:
+    def save(
+        self, step: int, model: GPT, optimizer: torch.optim.Optimizer, precision: Precision
+    ) -> None:
         """Write a checkpoint, unless there is no folder or this step has one."""
-        if self.folder is None or step == self.saved_step:
+        if self.folder is None or step == self.saved_step or parallel.rank() > 0:
             return
+        started = time.monotonic()
         self.log.flush()
         best_step, best_loss = best_validation(self.log.rows)
         state = {
@@ -113,29 +167,17 @@ class Run:
             "best_validation": best_loss,
             "metrics_rows": len(self.log.rows),
             "fingerprints": self.fingerprints,
+            "precision": precision.state(),
+            "environment": self.environment,
         }
         save_checkpoint(self.folder, model, optimizer, state)
-        self.saved_step = step
+        self.saved_step, self.saved_at = step, time.monotonic()
+        self.save_seconds = self.saved_at - started
 
-    def pause(self, step: int, model: GPT, optimizer: torch.optim.Optimizer) -> None:
-        """End a session: save, and remember where the random streams stand."""
-        self.save(step, model, optimizer)
-        self.paused_at = random_states()
-
-    def description(self, model: GPT) -> Row:
-        """The metrics' first line: what a curve cannot be read without."""
-        model = bare(model)
-        corpus = self.corpus
-        return {
-            "model": model.config.to_dict(),
-            "parameters": model.n_parameters(),
-            "training": self.config.to_dict(),
-            "device": device_name(model.device),
-            "dtype": str(model.token_embedding.weight.dtype).removeprefix("torch."),
-            "corpus": corpus and {"name": corpus.name, "fingerprint": corpus.fingerprint},
-            "fingerprints": self.fingerprints,
-            "environment": environment(),
-        }
+    def overdue(self) -> bool:
+        """Whether the last checkpoint is older than `autosave_minutes`."""
+        minutes = self.config.autosave_minutes
+        return minutes > 0 and time.monotonic() - self.saved_at > 60 * minutes
 
 
 def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -146,16 +188,3 @@ def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, A
                 f"{folder}: {what} {name} was {before.get(name)}, now {value}: "
                 f"go on with what the run began with, or begin another run"
             )
-
-
-def fingerprint_of(tensors: Iterable[Tensor]) -> str:
-    """A sha256 of the tensors' content."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def device_name(device: torch.device) -> str:
-    """``cpu``, or the GPU's own name."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

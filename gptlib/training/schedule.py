@@ -2,6 +2,8 @@
 
 import math
 
+from gptlib.config import TrainingConfig
+
 
 def learning_rate_at(
     step: int, peak: float, floor: float, warmup_steps: int, total_steps: int
@@ -27,3 +29,10 @@ def learning_rate_at(
         return floor
     progress = (step - warmup_steps) / (total_steps - warmup_steps)  # 0 … 1
     return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def learning_rate_of(step: int, config: TrainingConfig) -> float:
+    """The learning rate of one step under a run's settings; see :func:`learning_rate_at`."""
+    return learning_rate_at(
+        step, config.learning_rate, config.min_learning_rate, config.warmup_steps, config.steps
+    )

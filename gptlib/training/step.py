@@ -1,12 +1,18 @@
 """One update of the parameters."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from gptlib.errors import TrainingDiverged
 from gptlib.model import GPT
+from gptlib.training import parallel
 from gptlib.training.clipping import clip_gradients
 from gptlib.training.loss import next_token_loss
 from gptlib.training.metrics import Row
+from gptlib.training.precision import Precision
 
 Windows = tuple[Tensor, Tensor]  # x and y, (n, T) each
 
@@ -14,9 +20,11 @@ Windows = tuple[Tensor, Tensor]  # x and y, (n, T) each
 def training_step(
     model: GPT,
     optimizer: torch.optim.Optimizer,
-    micro_batches: list[Windows],
+    micro_batches: Sequence[Windows],
     learning_rate: float,
     clip_norm: float,
+    precision: Precision | None = None,
+    seeds: Sequence[int] = (),
 ) -> Row:
     """Update the parameters once.
 
@@ -27,21 +35,42 @@ def training_step(
             gradient of one batch of all of them in the memory of one of them.
         learning_rate: of this step.
         clip_norm: the longest gradient that reaches the optimizer.
+        precision: of matrix products; float32 by default.
+        seeds: one for the dropout of each micro-batch; empty draws on from where PyTorch is.
 
     Returns:
-        The true mean loss before the update, and the gradient's norm before and after clipping.
+        The true mean loss before the update, and the gradient's norm before and after clipping;
+        ``skipped`` instead of the norms where float16 could not hold the gradient.
 
     Raises:
-        TrainingDiverged: the gradient is not finite; the parameters are as they were.
+        TrainingDiverged: loss or gradient is not finite; the parameters are as they were.
     """
+    precision = precision or Precision("float32", model.device)
     optimizer.zero_grad()
-    total = 0.0
-    for x, y in micro_batches:
-        loss = next_token_loss(model, x.to(model.device), y.to(model.device))
-        (loss / len(micro_batches)).backward()
-        total += loss.item()
+    total = torch.zeros((), device=model.device)
+    for number, (x, y) in enumerate(micro_batches):
+        if seeds:
+            torch.manual_seed(seeds[number])
+        with precision.autocast():
+            loss = next_token_loss(model, x.to(model.device), y.to(model.device))
+        (loss * precision.scale / len(micro_batches)).backward()
+        total += loss.detach()
+    mean_loss = finite(parallel.mean(total / len(micro_batches)).item())
+    parallel.average_gradients(model)
+    precision.unscale(model)
+    if precision.overflowed(model):
+        return {"loss": mean_loss, "skipped": True}
     norm, clipped = clip_gradients(model, clip_norm)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     optimizer.step()
-    return {"loss": total / len(micro_batches), "gradient_norm": norm, "clipped_norm": clipped}
+    return {"loss": mean_loss, "gradient_norm": norm, "clipped_norm": clipped}
+
+
+def finite(loss: float) -> float:
+    """The loss itself, unless it is NaN or infinite."""
+    if not math.isfinite(loss):
+        raise TrainingDiverged(
+            f"the loss is {loss}: lower the learning rate, or look for bad values in the model"
+        )
+    return loss

@@ -1,7 +1,7 @@
 """The loop of training.
 
-Looking at a run changes nothing in it: validation, sample texts and checkpoints draw nothing
-from the random stream that training draws from, so their frequency cannot change the result.
+Looking at a run changes nothing in it: what is random in a step follows from the seed and the
+place in the run alone, so validation, sample texts and checkpoints may come as often as they like.
 """
 
 import time
@@ -13,17 +13,24 @@ from torch import Tensor
 from gptlib.config import TrainingConfig
 from gptlib.data.batches import Batches
 from gptlib.data.corpora import Corpus
-from gptlib.errors import ConfigError, TrainingDiverged
+from gptlib.errors import ConfigError, TrainingStopped
 from gptlib.generation import generate
 from gptlib.model import GPT, check_ids
 from gptlib.tokenizer import Tokenizer
-from gptlib.training.evaluation import evaluate
+from gptlib.training import parallel
+from gptlib.training.clipping import layer_norms
+from gptlib.training.evaluation import evaluate, spread
+from gptlib.training.measuring import about_run, step_cost
 from gptlib.training.metrics import Row, curve
 from gptlib.training.optimizer import make_optimizer
+from gptlib.training.precision import Precision
 from gptlib.training.progress import progress_bar
+from gptlib.training.reproducibility import seed_at
 from gptlib.training.run import Run
-from gptlib.training.schedule import learning_rate_at
+from gptlib.training.schedule import learning_rate_of
+from gptlib.training.session import Session, session
 from gptlib.training.step import Windows, training_step
+from gptlib.training.troubles import named_step
 
 
 class Trainer:
@@ -39,10 +46,12 @@ class Trainer:
         tokenizer: writes the samples and is kept with the run for ``gptlib generate``.
         corpus: named in the metrics' first line.
         report: gets a line for people at each validation and sample, such as ``print``.
+        copies: a second folder, such as a mounted drive, that gets a copy of every checkpoint.
 
     Raises:
         TokenOutOfRange: an id is not in the model's vocabulary.
-        ConfigError: samples are wanted without a tokenizer.
+        ConfigError: samples are wanted without a tokenizer, the micro-batches of a step cannot
+            be shared out over the processes, or the device lacks the precision.
     """
 
     def __init__(
@@ -55,88 +64,109 @@ class Trainer:
         tokenizer: Tokenizer | None = None,
         corpus: Corpus | None = None,
         report: Callable[[str], None] | None = None,
+        copies: str | Path | None = None,
     ) -> None:
         check_windows(model, [*train, *validation])
         if config.sample_every and tokenizer is None:
             raise ConfigError("sample_every needs a tokenizer: give one, or set sample_every=0")
-        self.model, self.config, self.validation = model, config, validation
+        if config.accumulation % parallel.count():
+            raise ConfigError(
+                f"accumulation {config.accumulation} cannot be shared by {parallel.count()} "
+                f"processes: use a multiple of {parallel.count()}"
+            )
+        self.model, self.config = model, config
         self.tokenizer, self.report = tokenizer, report or (lambda line: None)
         self.batches = Batches(*train, config.batch_size, config.seed)
+        self.validation = spread(validation, config.evaluate_batches * config.batch_size)
         self.optimizer = make_optimizer(model, config)
-        self.run = Run(run_folder, config, [*train, *validation], tokenizer, corpus)
+        self.precision = Precision(config.precision, model.device)
+        if config.compile:
+            for block in model.blocks:
+                block.compile()  # each in place: parameters keep their names
+        self.kept = (model, self.optimizer, self.precision)  # in every checkpoint
+        self.context_length = train[0].shape[1]
+        self.about = about_run(
+            model, config, self.precision, self.context_length, corpus, tokenizer
+        )
+        self.run = Run(run_folder, config, [*train, *validation], tokenizer, copies)
         self.step = 0  # updates done
 
-    def train(self, until: int | None = None, resume: bool = False) -> list[Row]:
-        """Train to the end, or to step `until`, and save a checkpoint there.
-
-        PyTorch's random stream is seeded, since dropout draws from it.
+    def train(
+        self, until: int | None = None, resume: bool = False, max_minutes: float | None = None
+    ) -> list[Row]:
+        """Train to the end, or until something stops it earlier, and save a checkpoint there.
 
         Args:
             until: stop once this many updates are done, as if the session ended here.
             resume: go on with the run in the folder if there is one; the outcome is the same,
                 bit for bit, as if it had never stopped.
+            max_minutes: stop in time to save before so many minutes are over.
 
         Returns:
             The rows of ``metrics.jsonl``, see :mod:`gptlib.training.metrics`.
 
         Raises:
-            RunExists, CheckpointError: see :meth:`Run.begin`.
-            TrainingDiverged: a gradient is not finite; the parameters are those before it.
+            RunExists, RunInUse, CheckpointError: see :class:`Run`.
+            TrainingDiverged, OutOfMemory, ProcessLost: see :mod:`gptlib.training.troubles`.
+            TrainingStopped: Ctrl-C or SIGTERM came; the checkpoint is written.
         """
         last = self.config.steps if until is None else min(until, self.config.steps)
-        self.step = self.run.begin(self.step, self.model, self.optimizer, resume)
-        self.model.train()
-        with progress_bar(last, self.step) as bar:
-            if self.step == 0:
-                self.look()
-            while self.step < last:
-                self.update()
-                self.look()
-                bar.update()
-        self.run.pause(self.step, self.model, self.optimizer)
+        with session(max_minutes) as sitting, self.run.locked():
+            if not self.run.log.rows:
+                self.step = self.run.begin(self.about, *self.kept, resume)
+            self.model.train()
+            with progress_bar(last, self.step) as bar:
+                if self.step == 0:
+                    self.look()
+                seconds = 0.0
+                while self.step < last and not self.over(sitting, seconds):
+                    seconds = self.update()
+                    self.look()
+                    bar.update()
+            self.run.save(self.step, *self.kept)
+        if sitting.signal and self.step < last:
+            raise TrainingStopped(f"{sitting.signal} after step {self.step} of {last}")
         return self.run.log.rows
 
-    def update(self) -> None:
-        """One step, and its row in the metrics."""
-        config, started = self.config, time.perf_counter()
-        rate = learning_rate_at(
-            self.step,
-            config.learning_rate,
-            config.min_learning_rate,
-            config.warmup_steps,
-            config.steps,
-        )
-        batches = self.micro_batches()
-        try:
-            row = training_step(self.model, self.optimizer, batches, rate, config.clip_norm)
-        except TrainingDiverged as error:
-            raise TrainingDiverged(f"step {self.step}: {error}") from error
-        seconds = time.perf_counter() - started
-        tokens = sum(x.numel() for x, _ in batches)
-        self.run.log.add(
-            step=self.step,
-            learning_rate=rate,
-            **row,
-            tokens=(self.step + 1) * tokens,
-            tokens_per_second=tokens / seconds,
-            seconds=seconds,
-        )
-        self.step += 1
+    def over(self, sitting: Session, seconds: float) -> bool:
+        """Whether to stop before a step that takes `seconds`: every process agrees."""
+        return parallel.any_of(sitting.over(seconds + self.run.save_seconds), self.model.device)
 
-    def micro_batches(self) -> list[Windows]:
-        """The windows of this step."""
-        size, count = self.config.batch_size, self.config.accumulation
-        start = self.step * size * count
-        return [self.batches.at(start + number * size) for number in range(count)]
+    def update(self) -> float:
+        """One step, and its row in the metrics; returns its seconds."""
+        started, places = time.perf_counter(), self.places()
+        batches = [self.batches.at(place) for place in places]
+        seeds = [seed_at(self.config.seed, place) for place in places]
+        rate = learning_rate_of(self.step, self.config)
+        with named_step(self.step, self.config, self.context_length, self.run.saved_step):
+            options = self.config.clip_norm, self.precision, seeds
+            row = training_step(self.model, self.optimizer, batches, rate, *options)
+        seconds = time.perf_counter() - started
+        if self.due(self.config.layers_every) and "clipped_norm" in row:
+            row["layer_norms"] = layer_norms(self.model, row["gradient_norm"] / row["clipped_norm"])
+        tokens = self.config.batch_size * self.config.accumulation * self.context_length
+        cost = step_cost(self.about, tokens, seconds, self.model.device)
+        done = (self.step + 1) * tokens
+        self.run.log.add(step=self.step, learning_rate=rate, **row, tokens=done, **cost)
+        self.step += 1
+        return seconds
+
+    def places(self) -> list[int]:
+        """Where in the run this process's micro-batches of this step begin, in windows."""
+        size, share = self.config.batch_size, self.config.accumulation // parallel.count()
+        first = self.step * self.config.accumulation + parallel.rank() * share
+        return [number * size for number in range(first, first + share)]
 
     def look(self) -> None:
         """Validate, write a sample and save, where this step is due for it."""
+        if parallel.rank() > 0:
+            return
         if self.due(self.config.evaluate_every):
             self.validate()
         if self.tokenizer and self.due(self.config.sample_every):
             self.write_sample(self.tokenizer)
-        if self.step and self.due(self.config.checkpoint_every):
-            self.run.save(self.step, self.model, self.optimizer)
+        if self.step and (self.due(self.config.checkpoint_every) or self.run.overdue()):
+            self.run.save(self.step, *self.kept)
 
     def due(self, every: int) -> bool:
         """Whether something that happens every `every` steps, and at the end, happens now."""
@@ -144,7 +174,8 @@ class Trainer:
 
     def validate(self) -> None:
         """Measure the validation loss, and report it beside the training loss since last time."""
-        loss = evaluate(self.model, *self.validation, self.config.batch_size)
+        with self.precision.autocast():
+            loss = evaluate(self.model, *self.validation, self.config.batch_size)
         recent = curve(self.run.log.rows, "loss")[1][-self.config.evaluate_every :]
         self.run.log.add(step=self.step, validation_loss=loss)
         training = f"{sum(recent) / len(recent):.4f}" if recent else "   –  "
