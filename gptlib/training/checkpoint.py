@@ -4,6 +4,8 @@
 
     run/  metrics.jsonl  tokenizer/
           checkpoints/step-00001000/  model.safetensors  optimizer.safetensors  state.json
+
+No random states: what a step draws is seeded from its position, which `step` gives.
 """
 
 import warnings
@@ -15,14 +17,18 @@ import torch
 from torch import nn
 
 from gptlib.config import GPTConfig
-from gptlib.errors import CheckpointError
+from gptlib.errors import CheckpointError, ConfigError
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer, load_tokenizer
+from gptlib.training.checks import check_finite, check_tensors, expected_moments
 from gptlib.training.optimizer import moments, restore_moments
-from gptlib.training.sealed import STATE, Tensors, read_sealed, retire, write_sealed
+from gptlib.training.rotation import NAME, checkpoints, folder_name, rotate, step_of
+from gptlib.training.sealed import STATE, State, Tensors, damaged, read_sealed
+from gptlib.training.sealing import write_sealed
 
-KEPT = 2  # the newest checkpoints that stay; the best one stays as well
 MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
+# What the state must say for a checkpoint to be of any use.
+CONTENT = {"step": int, "model": dict, "parameter_groups": list, "fingerprints": dict}
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Checkpoint:
     """What a checkpoint's folder holds, verified."""
 
     folder: Path
-    state: dict[str, Any]
+    state: State
     tensors: dict[str, Tensors]  # for each file its named tensors
 
 
@@ -41,76 +47,83 @@ def save_checkpoint(
 
     Args:
         run_folder: gets ``checkpoints/step-…``.
-        model, optimizer: kept, together with the random states that training draws from.
-        state: holds ``step``; ``best_step`` protects that checkpoint from deletion. The rest
-            is the caller's, ready for JSON.
+        model, optimizer: kept.
+        state: holds ``step`` and ``fingerprints``; ``best_step`` protects that checkpoint from
+            deletion. The rest is the caller's, ready for JSON.
 
     Returns:
         The checkpoint's folder.
 
     Raises:
-        CheckpointError: the disk refused; earlier checkpoints are as they were.
+        CheckpointError: the model is not finite, there is no room, or the disk refused; earlier
+            checkpoints are as they were.
     """
     model = bare(model)
-    folder = run_folder / "checkpoints" / f"step-{state['step']:08d}"
-    tensors = {MODEL: contiguous(model.state_dict()), OPTIMIZER: contiguous(moments(optimizer))}
+    check_finite(model, state["step"])
+    folder = run_folder / "checkpoints" / folder_name(state["step"])
     state = {
         **state,
         "model": model.config.to_dict(),
-        "parameter_groups": [group["param_names"] for group in optimizer.param_groups],
+        "parameter_groups": parameter_groups(optimizer),
     }
-    write_sealed(folder, tensors, state)
+    write_sealed(folder, {MODEL: model.state_dict(), OPTIMIZER: moments(optimizer)}, state)
     rotate(run_folder, state["step"], state.get("best_step"))
     return folder
 
 
-def rotate(run_folder: Path, step: int, best_step: int | None) -> None:
-    """Delete the checkpoints before `step` but the newest and the best."""
-    past = [folder for folder in checkpoints(run_folder) if step_of(folder) <= step]
-    for folder in past[:-KEPT]:
-        if step_of(folder) != best_step:
-            retire(folder)
-
-
-def load_checkpoint(folder: str | Path) -> Checkpoint:
+def load_checkpoint(folder: str | Path, file: str | None = None) -> Checkpoint:
     """Read a checkpoint and verify it; nothing is put anywhere yet.
 
     Args:
         folder: one checkpoint, or a run, whose newest intact checkpoint is taken; each damaged
             one before it is a warning.
+        file: the one file to read, such as `MODEL`; by default all are.
 
     Raises:
         CheckpointError: there is no intact checkpoint.
     """
     folder = Path(folder)
-    if (folder / STATE).exists():
-        return Checkpoint(folder, *read_sealed(folder))
+    if NAME.fullmatch(folder.name) or (folder / STATE).exists():
+        return read_checkpoint(folder, file)
     found = checkpoints(folder)
     for candidate in reversed(found):
         try:
-            return Checkpoint(candidate, *read_sealed(candidate))
+            return read_checkpoint(candidate, file)
         except CheckpointError as error:
             warnings.warn(f"{error}; trying the one before", stacklevel=2)
     what = f"all {len(found)} checkpoints are damaged" if found else "no checkpoint"
     raise CheckpointError(f"{folder}: {what}: train a model first, or give another folder")
 
 
+def read_checkpoint(folder: Path, file: str | None = None) -> Checkpoint:
+    """Read one checkpoint and verify it; see :func:`load_checkpoint`."""
+    state, tensors = read_sealed(folder, file)
+    for name, kind in CONTENT.items():
+        if not isinstance(state[name], kind):
+            raise damaged(folder, f"{STATE} gives {state[name]!r:.60} as {name}")
+    if NAME.fullmatch(folder.name) and step_of(folder) != state["step"]:
+        raise damaged(folder, f"it is step {state['step']!r}, renamed")
+    for name in sorted({MODEL, OPTIMIZER} - state["files"].keys()):
+        raise damaged(folder, f"it has no {name}")
+    return Checkpoint(folder, state, tensors)
+
+
 def restore_checkpoint(
     checkpoint: Checkpoint, model: GPT, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put a checkpoint back into a model, its optimizer, and PyTorch's random streams.
+    """Put a checkpoint back into a model and its optimizer.
 
     Raises:
         CheckpointError: it is of another model; nothing has been changed.
     """
     model, state = bare(model), checkpoint.state
-    groups = [group["param_names"] for group in optimizer.param_groups]
-    if state["parameter_groups"] != groups:
+    if state["parameter_groups"] != parameter_groups(optimizer):
         raise CheckpointError(
             f"{checkpoint.folder} groups other parameters: build the model that it was made from"
         )
-    check_tensors(checkpoint, MODEL, model.state_dict())
-    check_tensors(checkpoint, OPTIMIZER, expected_moments(model))
+    check_tensors(checkpoint.folder / MODEL, checkpoint.tensors[MODEL], model.state_dict())
+    found, expected = checkpoint.tensors[OPTIMIZER], expected_moments(model)
+    check_tensors(checkpoint.folder / OPTIMIZER, found, expected)
     model.load_state_dict(checkpoint.tensors[MODEL])
     restore_moments(optimizer, checkpoint.tensors[OPTIMIZER])
 
@@ -127,11 +140,11 @@ def load_model(folder: str | Path) -> tuple[GPT, Tokenizer | None]:
     Raises:
         CheckpointError: there is no intact checkpoint, or another tokenizer beside it.
     """
-    checkpoint = load_checkpoint(folder)
-    model = GPT(GPTConfig.from_dict(checkpoint.state["model"]))
-    check_tensors(checkpoint, MODEL, model.state_dict())
+    checkpoint = load_checkpoint(folder, MODEL)
+    model = GPT(config_of(checkpoint))
+    check_tensors(checkpoint.folder / MODEL, checkpoint.tensors[MODEL], model.state_dict())
     model.load_state_dict(checkpoint.tensors[MODEL])
-    fingerprint = checkpoint.state["fingerprints"]["tokenizer"]
+    fingerprint = checkpoint.state["fingerprints"].get("tokenizer")
     if fingerprint is None:
         return model.eval(), None
     place = checkpoint.folder.parent.parent / "tokenizer"
@@ -144,47 +157,19 @@ def load_model(folder: str | Path) -> tuple[GPT, Tokenizer | None]:
     return model.eval(), tokenizer
 
 
-def checkpoints(run_folder: Path) -> list[Path]:
-    """The checkpoint folders of a run, oldest first."""
-    return sorted((run_folder / "checkpoints").glob("step-????????"))
+def config_of(checkpoint: Checkpoint) -> GPTConfig:
+    """The shape of a checkpoint's model."""
+    try:
+        return GPTConfig.from_dict(checkpoint.state["model"])
+    except (ConfigError, TypeError, ValueError) as error:
+        raise damaged(checkpoint.folder, f"its model has no shape ({error})") from error
 
 
-def step_of(folder: Path) -> int:
-    """The number of updates behind a checkpoint."""
-    return int(folder.name.removeprefix("step-"))
-
-
-def check_tensors(checkpoint: Checkpoint, file: str, expected: Tensors) -> None:
-    """Refuse tensors that differ in name, shape or dtype from those they shall replace."""
-    found, place = checkpoint.tensors.get(file, {}), checkpoint.folder / file
-    if found.keys() != expected.keys():
-        names = ", ".join(sorted(found.keys() ^ expected.keys())[:3])
-        raise CheckpointError(
-            f"{place}: missing or unknown tensors ({names} …): use the model it was made from"
-        )
-    for name, tensor in expected.items():
-        if (found[name].shape, found[name].dtype) != (tensor.shape, tensor.dtype):
-            raise CheckpointError(
-                f"{place}: {name} is {tuple(found[name].shape)} {found[name].dtype}, the model's "
-                f"{tuple(tensor.shape)} {tensor.dtype}: use the model it was made from"
-            )
-
-
-def expected_moments(model: GPT) -> Tensors:
-    """The names, shapes and dtypes that :func:`moments` gives after a step; no content."""
-    expected = {}
-    for name, parameter in model.named_parameters():
-        expected[f"{name}.step"] = torch.empty((), device="meta")
-        expected[f"{name}.exp_avg"] = torch.empty_like(parameter, device="meta")
-        expected[f"{name}.exp_avg_sq"] = torch.empty_like(parameter, device="meta")
-    return expected
+def parameter_groups(optimizer: torch.optim.Optimizer) -> list[list[str]]:
+    """The names of the parameters in each of the optimizer's groups."""
+    return [list(group["param_names"]) for group in optimizer.param_groups]
 
 
 def bare(model: nn.Module) -> GPT:
     """The model inside ``torch.compile``'s wrapper, whose names begin with ``_orig_mod.``."""
     return getattr(model, "_orig_mod", model)  # type: ignore[arg-type]
-
-
-def contiguous(tensors: Tensors) -> Tensors:
-    """Copies on the CPU that lie in one piece, as safetensors stores them."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -1,21 +1,19 @@
 """A sealed folder: tensors and a ``state.json`` that are all there, unaltered, or not there.
 
-``state.json`` lists every file's size and sha256 and ends with its own hash. The folder is
-written under a temporary name and renamed when it is complete; read, nothing is parsed before
-its hash has been checked. There is no pickle anywhere, so reading runs no code.
+``state.json`` lists every file's size and sha256 and ends with its own hash. Read, nothing is
+parsed before its hash has been checked. There is no pickle anywhere, so reading runs no code.
+How such a folder is written: :mod:`gptlib.training.sealing`.
 """
 
 import hashlib
 import json
-import os
-import secrets
-import shutil
+import re
 import stat
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from gptlib.errors import CheckpointError
@@ -23,137 +21,154 @@ from gptlib.errors import CheckpointError
 STATE = "state.json"
 FORMAT = "gptlib checkpoint"
 VERSION = 1
+LARGEST_STATE = 8 << 20  # bytes; GPT-2's largest model needs 30 thousand
 
 Tensors = dict[str, Tensor]
 
 
-def write_sealed(folder: Path, tensors: dict[str, Tensors], state: dict[str, Any]) -> None:
-    """Write a sealed folder; one that stands there already is replaced in one rename.
+class State(dict[str, Any]):
+    """What ``state.json`` says; asked for what it does not say, it names the folder."""
 
-    Args:
-        folder: its final place.
-        tensors: for each file name its named tensors.
-        state: what else is to be kept, ready for JSON.
+    def __init__(self, folder: Path, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.folder = folder
 
-    Raises:
-        CheckpointError: the disk refused; nothing is left of the attempt.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = beside(folder, "part")
-        part.mkdir()
-        try:
-            files = {name: write_file(part / name, save(named)) for name, named in tensors.items()}
-            state = {"format": FORMAT, "version": VERSION, **state, "files": files}
-            sealed = json.dumps({**state, "sha256": hash_of_state(state)}, indent=1)
-            write_file(part / STATE, sealed.encode())  # last: it vouches for the others
-            sync_folder(part)
-            if folder.exists():
-                retire(folder)
-            os.rename(part, folder)
-            sync_folder(folder.parent)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder} could not be written ({error.strerror}): make room or choose another folder"
-        ) from error
+    def __missing__(self, key: str) -> Any:
+        raise damaged(self.folder, f"{STATE} lacks {key!r}")
 
 
-def write_file(path: Path, content: bytes) -> dict[str, Any]:
-    """Write bytes through to the disk; returns their size and sha256."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder's list of names through to the disk."""
-    if os.name == "nt":
-        return  # Windows cannot open a folder, and orders its renames itself
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def retire(folder: Path) -> None:
-    """Delete a sealed folder: first its name, so that no reader finds half of it."""
-    away = beside(folder, "old")
-    os.rename(folder, away)
-    shutil.rmtree(away, ignore_errors=True)
-
-
-def beside(folder: Path, purpose: str) -> Path:
-    """A new hidden name next to a folder, so that a rename never crosses a disk."""
-    return folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.{purpose}")
-
-
-def read_sealed(folder: Path) -> tuple[dict[str, Any], dict[str, Tensors]]:
+def read_sealed(folder: Path, wanted: str | None = None) -> tuple[State, dict[str, Tensors]]:
     """Read and verify a sealed folder.
 
+    Args:
+        folder: the sealed folder.
+        wanted: the one file to read; the others are looked at, not read. By default all are.
+
     Returns:
-        The state, and for each file name its named tensors.
+        The state, and for each file that was read its named tensors.
 
     Raises:
         CheckpointError: a file is missing, added, not a plain file, altered or unreadable.
     """
     state = read_state(folder)
-    found = {path.name for path in folder.iterdir()}
-    listed = {STATE, *state["files"]}
-    if found != listed:
-        raise damaged(folder, f"files {', '.join(sorted(found ^ listed))} are missing or added")
+    check_names(folder, state)
     tensors = {}
     for name, facts in state["files"].items():
-        content = read_plain(folder / name, facts["bytes"])
-        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-            raise damaged(folder, f"{name} was altered")
-        try:
-            tensors[name] = load(content)
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise damaged(folder, f"{name} is no safetensors file ({error})") from error
+        if wanted in (None, name):
+            tensors[name] = read_tensors(folder / name, facts)
+        else:
+            check_plain(folder / name, facts["bytes"])
     return state, tensors
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def verify_sealed(folder: Path) -> State:
+    """Verify a sealed folder without holding its tensors in memory; see :func:`read_sealed`."""
+    state = read_state(folder)
+    check_names(folder, state)
+    for name, facts in state["files"].items():
+        check_plain(folder / name, facts["bytes"])
+        try:
+            with (folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise damaged(folder, f"{name} cannot be read ({error.strerror})") from error
+        if found != facts["sha256"]:
+            raise damaged(folder, f"{name} was altered")
+    return state
+
+
+def read_tensors(path: Path, facts: dict[str, Any]) -> Tensors:
+    """The tensors of one listed file; the bytes that are parsed are those that were hashed."""
+    check_plain(path, facts["bytes"])
+    content = read_bytes(path)
+    if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+        raise damaged(path.parent, f"{path.name} was altered")
+    try:
+        return load(content)
+    except (SafetensorError, ValueError, TypeError, LookupError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise damaged(path.parent, f"{path.name} is no safetensors file ({reason})") from error
+
+
+def read_state(folder: Path) -> State:
     """The verified content of ``state.json`` alone; see :func:`read_sealed`."""
-    content = read_plain(folder / STATE)
+    if folder.is_symlink() or not folder.is_dir():
+        raise damaged(folder, "it is missing, a link or a file, not a folder")
+    check_plain(folder / STATE)
+    content = read_bytes(folder / STATE)
     try:
         state = json.loads(content)
-        seal = state.pop("sha256")
-        intact = seal == hash_of_state(state)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        state.pop("sha256")
+        intact = content == sealed_bytes(state)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(folder, f"{STATE} cannot be read") from error
     if not intact:
         raise damaged(folder, f"{STATE} was altered")
     found = (state.get("format"), state.get("version"))
     if found != (FORMAT, VERSION):
         raise CheckpointError(
-            f"{folder} has format {found[0]!r} version {found[1]}, this gptlib reads "
+            f"{folder} has format {found[0]!r} version {found[1]!r}, this gptlib reads "
             f"{FORMAT!r} version {VERSION}: use the gptlib that wrote it"
         )
-    return state
+    check_list(folder, state.get("files"))
+    return State(folder, state)
 
 
-def read_plain(path: Path, size: int | None = None) -> bytes:
-    """The bytes of a plain file: no link, pipe or device, which could block or lead elsewhere."""
+def sealed_bytes(state: dict[str, Any]) -> bytes:
+    """A state's only spelling as a file, its own hash at the end."""
+    seal = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**state, "sha256": seal}, indent=1).encode()
+
+
+def check_list(folder: Path, files: Any) -> None:
+    """Refuse a list of files that leads out of the folder or cannot be checked against."""
+    if not isinstance(files, dict):
+        raise damaged(folder, f"{STATE} lists no files")
+    for name, facts in files.items():
+        if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII) or name == STATE:
+            raise damaged(folder, f"{STATE} lists {name!r}, which is no name of a file in it")
+        facts = facts if isinstance(facts, dict) else {}
+        size, digest = facts.get("bytes"), facts.get("sha256")
+        if type(size) is not int or size < 0:
+            raise damaged(folder, f"{STATE} gives {name} {size!r} as its size")
+        if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+            raise damaged(folder, f"{STATE} gives {name} {digest!r} as its sha256")
+
+
+def check_names(folder: Path, state: State) -> None:
+    """Refuse a folder that holds other files than its state lists."""
+    try:
+        found = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise damaged(folder, f"it cannot be listed ({error.strerror})") from error
+    if wrong := sorted(found ^ {STATE, *state["files"]}):
+        names = ", ".join(repr(name) for name in wrong[:3])
+        raise damaged(folder, f"files {names} are missing or added")
+
+
+def check_plain(path: Path, size: int | None = None) -> None:
+    """Refuse a link, pipe or device, which could block or lead elsewhere, and another size."""
     try:
         facts = path.lstat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise damaged(path.parent, f"{path.name} is not a plain file")
-        if size is not None and facts.st_size != size:
-            raise damaged(path.parent, f"{path.name} has {facts.st_size:,} bytes, not {size:,}")
+    except OSError as error:
+        raise damaged(path.parent, f"{path.name} cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise damaged(path.parent, f"{path.name} is not a plain file")
+    if size is not None and facts.st_size != size:
+        raise damaged(path.parent, f"{path.name} has {facts.st_size:,} bytes, not {size:,}")
+    if path.name == STATE and facts.st_size > LARGEST_STATE:
+        raise damaged(
+            path.parent,
+            f"{STATE} has {facts.st_size:,} bytes, more than any state ({LARGEST_STATE:,})",
+        )
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file that :func:`check_plain` has passed."""
+    try:
         return path.read_bytes()
     except OSError as error:
         raise damaged(path.parent, f"{path.name} cannot be read ({error.strerror})") from error
-
-
-def hash_of_state(state: dict[str, Any]) -> str:
-    """The sha256 of a state without its own hash, in one spelling."""
-    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def damaged(folder: Path, what: str) -> CheckpointError:
