@@ -117,6 +117,7 @@ MODELS = {
     "algerian": GPTConfig(vocab_size=10_240, context_length=512),
 }
 SIZES = {"124M": "gpt2", "355M": "gpt2-medium", "774M": "gpt2-large", "1558M": "gpt2-xl"}
+MAX_SEED = 2**63 - 1  # what every random stream that is seeded here can take
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -163,6 +164,7 @@ class TrainingConfig(Settings):
         )
         require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}: use 0 or more")
         require(self.clip_norm > 0, f"clip_norm is {self.clip_norm}: it must be above 0")
+        require(self.seed <= MAX_SEED, f"seed is {self.seed}: it must be below 2**63")
         require(
             self.precision in PRECISIONS,
             f"precision is {self.precision!r}: use one of {', '.join(PRECISIONS)}",

@@ -1,9 +1,12 @@
 """The command line: help that starts fast, one-line errors, and a run that can be used."""
 
 import io
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from course_notebooks import code, write
@@ -95,15 +98,22 @@ BAD = [
     (["train", "no-such-corpus"], "no corpus 'no-such-corpus'"),
     (["train", ""], "the corpus has an empty name"),
     (["train", "sample-story", *QUICK, "--out", "notebooks/01_bytes.ipynb/run"], "01_bytes.ipynb"),
-    (["train", "sample-story", "--seed", str(2**63)], "--seed"),
+    (["train", "sample-story", "--seed", str(2**63)], "seed is 9223372036854775808"),
     (["train", "sample-story", "--learning-rate", "inf"], "learning rates inf"),
     (["generate", "--model", ".", "--prompt", "x", "--seed", str(2**63)], "--seed"),
     (["train", "sample-story", "--model", "gpt9"], "unknown model 'gpt9'"),
     (["train", "sample-story", "--tokenizer", "gone"], "gone"),
     (["train", "sample-story", *QUICK[:2], "--context-length", "90000"], "the training part"),
-    (["train", "sample-story", "--steps", "0"], "--steps"),
+    (["train", "sample-story", "--steps", "0"], "steps is 0"),
+    (["train", "sample-story", "--steps", "5", "--tokens", "9"], "steps and tokens both"),
+    (["train", "sample-story", *QUICK, "--tokens", "9"], "tokens 9 do not pay for one step"),
+    (["train", "sample-story", "--settings", "quick"], "unknown settings 'quick'"),
+    (["train", "sample-story", "--config", "gone.toml"], "gone.toml"),
+    (["train", "sample-story", "--precision", "int8"], "precision is 'int8'"),
+    (["train", "sample-story", "--n-heads", "3"], "does not split into 3 equal heads"),
+    (["train", "sample-story", "--max-minutes", "0"], "max_minutes is 0"),
     (["train", "sample-story", "--steps", "many"], "--steps"),
-    (["train", "sample-story", "--learning-rate", "-1"], "--learning-rate"),
+    (["train", "sample-story", "--learning-rate", "-1"], "learning rates -0.1 to -1"),
     (["train", "sample-story", "--resume"], "--out RUN"),
     (["train", "sample-story", "--optimizer", "sgd"], "--optimizer"),
     (["generate", "--model", "gone", "--prompt", "x"], "no run in gone"),
@@ -202,19 +212,74 @@ def test_course_open_starts_jupyterlab_on_the_notebooks(gptlib, course, monkeypa
     assert "--LabApp.default_url=/lab/tree/notebooks" in command
 
 
-def test_ctrl_c_in_training_says_what_was_kept(gptlib, monkeypatch, tmp_path):
+@pytest.fixture
+def signal_at_step_2(monkeypatch):
+    """Let signals arrive while step 2 is computed."""
     from gptlib.training.trainer import Trainer
 
-    def stop(self):
-        if self.step == 2:
-            raise KeyboardInterrupt
-        update(self)
+    def patch(*signals):
+        def interrupted(self):
+            if self.step == 2:
+                for number in signals:
+                    os.kill(os.getpid(), number)
+            return update(self)
 
-    update = Trainer.update
-    monkeypatch.setattr(Trainer, "update", stop)
-    settings = ["--steps", 4, "--checkpoint-every", 1, "--out", tmp_path / "run"]
-    exit_code, out, _ = gptlib("train", "sample-story", *QUICK, *settings)
-    assert exit_code == 130 and "stopped  at step 2, kept: step 2" in out
+        update = Trainer.update
+        monkeypatch.setattr(Trainer, "update", interrupted)
+
+    return patch
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_training_saved_and_the_same_command_goes_on(
+    gptlib, signal_at_step_2, tmp_path, number
+):
+    command = ["train", "sample-story", *QUICK, "--steps", 4]
+    assert gptlib(*command, "--out", tmp_path / "whole")[0] == 0
+    command += ["--resume", "--out", tmp_path / "run"]
+    signal_at_step_2(number)
+    exit_code, out, _ = gptlib(*command)
+    assert exit_code == 0 and "after step 3 of 4" in out and "--resume goes on" in out
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000003"]
+    exit_code, out, _ = gptlib(*command)
+    assert exit_code == 0 and "kept" not in out
+    same = "checkpoints/step-00000004/model.safetensors"
+    assert (tmp_path / "run" / same).read_bytes() == (tmp_path / "whole" / same).read_bytes()
+
+
+def test_a_second_ctrl_c_aborts_at_once(gptlib, signal_at_step_2, tmp_path):
+    signal_at_step_2(signal.SIGINT, signal.SIGINT)
+    command = ["train", "sample-story", *QUICK, "--steps", 4, "--out", tmp_path / "run"]
+    assert gptlib(*command)[0] == 130
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_a_session_ends_in_time_and_the_same_command_goes_on(gptlib, tmp_path):
+    command = ["train", "sample-story", *QUICK, "--epochs", "0.02", "--out", tmp_path / "run"]
+    exit_code, out, _ = gptlib(*command, "--resume", "--max-minutes", "1e-9")
+    assert exit_code == 0 and "--resume goes on" in out
+    exit_code, out, _ = gptlib(*command, "--resume", "--max-minutes", "5")
+    assert exit_code == 0 and "kept" not in out
+
+
+def test_settings_are_the_name_then_the_file_then_the_options(gptlib, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("steps = 3\nlearning_rate = 2e-3\nwarmup_steps = 1")
+    command = ["train", "sample-story", *QUICK, "--config", file, "--warmup-steps", 2]
+    exit_code, out, _ = gptlib(*command, "--out", tmp_path / "run")
+    assert exit_code == 0
+    for resolved in ("steps 3 ", "learning_rate 0.002 ", "warmup_steps 2 ", "batch_size 8 "):
+        assert resolved in out
+    kept = tomllib.loads((tmp_path / "run" / "settings.toml").read_text())
+    assert (kept["steps"], kept["warmup_steps"], kept["min_learning_rate"]) == (3, 2, 0.0002)
+
+
+def test_minutes_become_steps(gptlib, tmp_path):
+    command = ["train", "sample-story", *QUICK, "--minutes", "0.005", "--out", tmp_path / "run"]
+    exit_code, out, _ = gptlib(*command)
+    steps = tomllib.loads((tmp_path / "run" / "settings.toml").read_text())["steps"]
+    assert exit_code == 0 and f"steps {steps} " in out
+    assert gptlib(*command, "--resume")[0] == 0  # as many steps as it began with
 
 
 def test_output_is_utf8_whatever_code_page_the_terminal_has(monkeypatch):

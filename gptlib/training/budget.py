@@ -1,10 +1,19 @@
 """How many steps a budget pays for."""
 
+import copy
 import math
+import time
 from collections.abc import Mapping
+
+import torch
 
 from gptlib.config import TrainingConfig
 from gptlib.errors import ConfigError
+from gptlib.model import GPT
+from gptlib.training import parallel
+from gptlib.training.optimizer import make_optimizer
+from gptlib.training.precision import Precision
+from gptlib.training.step import Windows, training_step
 
 
 def with_budget(
@@ -42,3 +51,20 @@ def with_budget(
             f"raise the budget or make the step smaller (--batch-size, --accumulation)"
         )
     return config.with_changes(steps=steps)
+
+
+def seconds_per_step(config: TrainingConfig, model: GPT, train: Windows) -> float:
+    """How long a step takes here: the faster of two on a copy of the model, after a first one.
+
+    With several processes, their mean, so that all of them count the same steps.
+    """
+    twin, precision = copy.deepcopy(model).train(), Precision(config.precision, model.device)
+    optimizer = make_optimizer(twin, config)
+    x, y = train
+    batch = (x[: config.batch_size], y[: config.batch_size])
+    batches, seconds = [batch] * (config.accumulation // parallel.count()), []
+    for _ in range(3):
+        started = time.perf_counter()
+        training_step(twin, optimizer, batches, 0.0, config.clip_norm, precision)
+        seconds.append(time.perf_counter() - started)
+    return parallel.mean(torch.tensor(min(seconds[1:]), device=model.device)).item()

@@ -1,0 +1,44 @@
+"""The command line: ``python -m gptlib course|train|generate``.
+
+Each command imports what it runs when it runs it: the help answers at once, without torch.
+"""
+
+import io
+import sys
+import warnings
+
+import typer
+
+from gptlib.cli.generate import generate
+from gptlib.cli.train import train
+from gptlib.course.cli import course
+from gptlib.errors import GPTLibError
+
+app = typer.Typer(
+    help="Build GPT-2, from bytes to a model that writes.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help starts faster, and reads the same in every terminal
+    pretty_exceptions_enable=False,
+)
+app.add_typer(course, name="course")
+app.command()(train)
+app.command()(generate)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one line on stderr and exit code 2."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(encoding="utf-8")  # Windows redirects in an older code page
+    try:
+        app(prog_name="python -m gptlib")
+    except GPTLibError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as problem:
+        if problem.filename is None:
+            raise  # nothing that another file or folder would mend
+        print(f"error: {problem.filename}: {problem.strerror}: give another one", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""What the commands do, from names and numbers to a run, a text or a figure."""

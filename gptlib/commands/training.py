@@ -1,0 +1,158 @@
+"""What ``train`` does: from names and numbers to a run."""
+
+import contextlib
+import os
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gptlib.config import GPTConfig, TrainingConfig, require
+from gptlib.data.corpora import Corpus, load_corpus
+from gptlib.data.split import split
+from gptlib.data.windows import encode_documents, windows
+from gptlib.environment import setup
+from gptlib.errors import ConfigError, RunExists, TextTooShort, TrainingStopped
+from gptlib.model import GPT
+from gptlib.settings import resolve
+from gptlib.tokenizer import CharacterTokenizer, Tokenizer, load_tokenizer
+from gptlib.training import parallel
+from gptlib.training.budget import seconds_per_step, with_budget
+from gptlib.training.metrics import FILE_NAME, best_validation, read_metrics
+from gptlib.training.progress import log_to
+from gptlib.training.step import Windows
+from gptlib.training.trainer import Trainer
+
+Settings = tuple[str, Path | None, dict[str, Any]]  # name, file, options; see settings.resolve
+
+
+def train_model(
+    corpus_name: str,
+    model_name: str,
+    tokenizer_name: str,
+    shape: dict[str, Any],
+    settings: Settings,
+    out: Path | None = None,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    copies: Path | None = None,
+) -> None:
+    """Train a model of a named shape on a corpus and keep the run.
+
+    Everything that can be wrong is found before the folder is made. ``out`` must not exist yet,
+    unless the run in it is to be resumed.
+    """
+    require(
+        max_minutes is None or max_minutes > 0,
+        f"max_minutes is {max_minutes}: it must be above 0",
+    )
+    parallel.begin()
+    with first_speaks():
+        if out and out.exists() and not resume and parallel.rank() == 0:
+            raise RunExists(f"{out} exists: go on with its run (--resume) or give another folder")
+        if out is None and parallel.count() > 1:
+            raise ConfigError("several processes need one folder for the run: give --out RUN")
+        shape_of_model = GPTConfig.named(model_name, **shape)
+        config, budget = resolve(*settings)
+        profile = setup()
+        corpus = load_corpus(corpus_name)
+        tokenizer = choose_tokenizer(tokenizer_name, corpus)
+        train, validation = windows_of(corpus, tokenizer, shape_of_model.context_length)
+        vocabulary = {"vocab_size": tokenizer.vocab_size}
+        model = GPT(
+            GPTConfig.from_dict(shape_of_model.to_dict() | vocabulary), seed=config.seed
+        ).to(profile.device)
+        print(f"corpus   {corpus.name}: {len(train[0]):,} windows, {len(validation[0]):,} held out")
+        print(f"model    {model_name}: {model.n_parameters():,} parameters")
+        config = with_steps(config, budget, model, train, out if resume else None)
+        show(settings[0], config)
+        folder = out or profile.new_run(corpus.name)
+        with log_to(folder / "train.log") if parallel.rank() == 0 else silence() as report:
+            trainer = Trainer(
+                *(model, train, validation, config, folder, tokenizer, corpus, report, copies)
+            )
+            print(f"format   {trainer.precision.reason}")
+            train_and_tell(trainer, folder, resume, max_minutes)
+    parallel.end()
+
+
+def train_and_tell(trainer: Trainer, folder: Path, resume: bool, max_minutes: float | None) -> None:
+    """Train, and say how it ended and what to type next."""
+    try:
+        rows = trainer.train(resume=resume, max_minutes=max_minutes)
+    except TrainingStopped as stop:
+        print(f"\nstopped  {stop}")
+        rows = trainer.run.log.rows
+    step, loss = best_validation(rows)
+    if loss is not None:
+        print(f"best     validation loss {loss:.4f} at step {step}")
+    done, steps = trainer.step, trainer.config.steps
+    if done < steps:
+        print(f"kept     step {done} of {steps}: the same command with --resume goes on")
+    print(f'write    python -m gptlib generate --model "{folder}" --prompt "Once"')
+
+
+def windows_of(corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> list[Windows]:
+    """The windows of a corpus to train on, and those to validate on."""
+    parts = zip(("training", "held-out"), split(corpus), strict=True)
+    return [
+        cut(corpus, part, encode_documents(tokenizer, documents), context_length)
+        for part, documents in parts
+    ]
+
+
+def with_steps(
+    config: TrainingConfig,
+    budget: dict[str, float],
+    model: GPT,
+    train: Windows,
+    resumed: Path | None,
+) -> TrainingConfig:
+    """The settings with the steps that a budget pays for; a resumed run keeps its own."""
+    if budget and resumed and (resumed / FILE_NAME).exists():
+        return config.with_changes(steps=read_metrics(resumed)[0]["training"]["steps"])
+    seconds = seconds_per_step(config, model, train) if "minutes" in budget else None
+    n_windows, context_length = train[0].shape
+    return with_budget(config, budget, n_windows, context_length, seconds)
+
+
+def show(name: str, config: TrainingConfig) -> None:
+    """Print the settings as they came out."""
+    words = " · ".join(f"{field} {value}" for field, value in config.to_dict().items())
+    print(textwrap.fill(f"settings {name}: {words}", 88, subsequent_indent=" " * 9))
+
+
+@contextlib.contextmanager
+def first_speaks() -> Iterator[None]:
+    """Let only the first of several processes print."""
+    if parallel.rank() == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[Callable[[str], None]]:
+    """In place of :func:`log_to` for processes that do not write."""
+    yield lambda line: None
+
+
+def cut(corpus: Corpus, part: str, ids: list[int], context_length: int) -> Windows:
+    """Return the windows of one part of a corpus; TextTooShort names the part and the option."""
+    try:
+        return windows(ids, context_length)
+    except TextTooShort as problem:
+        raise TextTooShort(
+            f"the {part} part of {corpus.name} is too short: {problem} (--context-length)"
+        ) from problem
+
+
+def choose_tokenizer(name: str, corpus: Corpus) -> Tokenizer:
+    """Return the tokenizer ``gpt2``, ``characters`` of the corpus, or the one in a folder.
+
+    An alphabet learns nothing about the held-out text; a character outside it could not be read.
+    """
+    if name == "characters":
+        return CharacterTokenizer.train(corpus.text)
+    return load_tokenizer(name)
