@@ -9,6 +9,7 @@ from pathlib import Path
 FLOORS = [
     *("errors", "paths", "files", "dependencies", "config", "settings", "environment"),
     *("tokenizer", "attention", "block", "model", "generation", "data", "training"),
+    "planning",
     *("pretrained", "recordings", "drawings", "plots", "exercises", "course"),
     *("commands", "cli", "__main__"),
 ]

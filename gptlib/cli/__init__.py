@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptlib course|train|generate``.
+"""The command line: ``python -m gptlib course|plan|train|generate``.
 
 Each command imports what it runs when it runs it: the help answers at once, without torch.
 """
@@ -10,6 +10,7 @@ import warnings
 import typer
 
 from gptlib.cli.generate import generate
+from gptlib.cli.plan import plan
 from gptlib.cli.train import train
 from gptlib.course.cli import course
 from gptlib.errors import GPTLibError
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(course, name="course")
+app.command()(plan)
 app.command()(train)
 app.command()(generate)
 

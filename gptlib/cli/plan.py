@@ -1,0 +1,66 @@
+"""``python -m gptlib plan``."""
+
+from typing import Annotated
+
+import typer
+
+SHAPE = ("context_length", "n_layers", "n_heads", "width", "dropout", "vocab_size")
+
+
+def plan(
+    corpus: Annotated[
+        str, typer.Argument(help="What to train on: only written into the command, not read.")
+    ] = "TEXT",
+    model: Annotated[
+        str, typer.Option(help="A model's name or size, such as laptop, gpt2 or 124M.")
+    ] = "gpt2",
+    context_length: Annotated[
+        int | None, typer.Option(help="Tokens in one window. This and the next: the model's own.")
+    ] = None,
+    n_layers: Annotated[int | None, typer.Option(help="Blocks, one on top of the other.")] = None,
+    n_heads: Annotated[int | None, typer.Option(help="Attention heads in each block.")] = None,
+    width: Annotated[int | None, typer.Option(help="Numbers that stand for a position.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Share of activations zeroed.")] = None,
+    vocab_size: Annotated[
+        int | None, typer.Option(help="Tokens that the tokenizer knows. Left out: GPT-2's.")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="A GPU by name, such as T4, L4 or A100. Left out: this machine."),
+    ] = None,
+    processes: Annotated[int, typer.Option(help="GPUs that train together, one process each.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Length of the run in steps.")] = None,
+    tokens: Annotated[
+        float | None, typer.Option(help="Or in tokens. Left out: 20 for each parameter.")
+    ] = None,
+    tokens_per_step: Annotated[
+        int | None, typer.Option(help="Left out: GPT-3's 524,288, fewer for a small model.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Windows in a micro-batch. Left out: what fits and pays.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="The session's length, which the run must not exceed.")
+    ] = None,
+    memory_gb: Annotated[
+        float | None, typer.Option(help="GiB for one process. Left out: what the device has.")
+    ] = None,
+) -> None:
+    """Tell what a training run needs before it begins: memory, arithmetic, hours.
+
+    On this machine a few steps are measured first, for ten seconds to some minutes.
+    """
+    given = {name: value for name, value in locals().items() if value is not None}
+    from gptlib.commands.planning import plan_run
+    from gptlib.planning.plan import Wish
+
+    wish = Wish(
+        steps=steps,
+        tokens=tokens,
+        tokens_per_step=tokens_per_step,
+        batch_size=batch_size,
+        processes=processes,
+        max_minutes=max_minutes,
+        memory=None if memory_gb is None else int(memory_gb * 2**30),
+    )
+    plan_run(corpus, model, {name: given[name] for name in SHAPE if name in given}, device, wish)
