@@ -1,34 +1,68 @@
 """Plots: the lines hold the run's own numbers, every label lies inside the picture."""
 
+import itertools
+import math
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from gptlib import plots
 from gptlib.errors import ConfigError
-from gptlib.recordings import Recording
+from gptlib.recordings import Curve, Recording
+from gptlib.recordings.bands import widened
 from gptlib.training.metrics import curve
 
-ROWS = [
-    {"model": {}},
-    *(
-        {"step": s, "loss": 10.8 * 0.9**s, "learning_rate": 0.1, "tokens": 256 * (s + 1)}
-        for s in range(20)
-    ),
-    *({"step": s, "validation_loss": 6 + abs(s - 10) / 5} for s in range(0, 21, 5)),
-]
+LAYERS = ("embeddings", "block 1", "block 2", "final LayerNorm")
+
+
+def run(steps, clip_norm=1.0):
+    """Rows as the trainer writes them; the numbers are made up, but none equals another."""
+    rows = [{"model": {}, "training": {"clip_norm": clip_norm}, "peak_flops_source": "measured"}]
+    for step in range(steps):
+        norm = 4 * 0.9 ** (step % 40) + step / 1e4
+        rows.append(
+            {
+                "step": step,
+                "loss": 3 + 8 * 0.97**step + math.sin(9 * step) / 5,
+                "learning_rate": 0.1 / (step + 1),
+                "gradient_norm": norm,
+                "clipped_norm": min(norm, clip_norm),
+                "tokens": 256 * (step + 1),
+                "tokens_per_second": 5_000 + step if step else 100,
+                "utilisation": 0.4 + step / 1e5 if step else 0.01,
+            }
+        )
+        if step % 3 == 0:
+            rows[-1]["layer_norms"] = {name: norm / 2**n for n, name in enumerate(LAYERS)}
+    every = max(1, steps // 4)
+    return rows + [{"step": s, "validation_loss": 6 + abs(s - 10)} for s in range(0, 21, every)]
+
+
+ROWS = run(20)
+SHORT, LONG = run(1), run(2_000)
+BAND = {"first": [9.0, 8.0], "low": [8.9, 7.8], "high": [9.1, 8.4]}
 RECORDING = Recording(
-    corpus={"name": "the-verdict"},
-    model={},
-    training={},
-    device="cpu",
-    dtype="float32",
-    torch="2.13.0",
+    **{"corpus": {"name": "the-verdict"}, "tokenizer": "gpt2", "model": {}, "training": {}},
+    **{"device": "cpu", "dtype": "float32", "torch": "2.13.0", "seeds": [1, 2, 3]},
     tokens_per_step=512,
-    steps=[0, 1],
-    losses=[9.0, 8.0],
-    validation_steps=[0, 2],
-    validation_losses=[9.5, 8.5],
+    block=2,
+    loss=Curve(steps=[1, 3], **BAND),
+    validation_loss=Curve(steps=[0, 5], **BAND),
+    gradient_norm=Curve(steps=[1, 3], **BAND),
 )
+
+FIGURES = {
+    "loss": plots.loss_curves,
+    "loss, all options": lambda rows: plots.loss_curves(rows, 8.34, recording=RECORDING),
+    "loss over tokens": lambda rows: plots.loss_curves(rows, x="tokens"),
+    "learning rate": plots.learning_rate,
+    "gradient norms": plots.gradient_norms,
+    "layers": plots.layer_heat_map,
+    "throughput": plots.throughput,
+    "comparison": lambda rows: plots.compare({"a": rows, "b": ROWS}),
+    "band": lambda rows: plots.over_band([*rows, *ROWS], RECORDING),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -37,12 +71,15 @@ def closed_figures():
     plt.close("all")
 
 
-def lines(figure):
-    return {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines}
+def lines(figure, panel=0):
+    return {line.get_label(): line.get_xydata().tolist() for line in figure.axes[panel].lines}
 
 
 def points(rows, name, scale=1):
     return [[scale * step, value] for step, value in zip(*curve(rows, name), strict=True)]
+
+
+# Loss
 
 
 def test_the_lines_are_the_runs_own_numbers():
@@ -59,6 +96,15 @@ def test_over_tokens_every_place_is_scaled_alike():
     assert figure.axes[0].get_xlabel() == "tokens"
 
 
+def test_a_long_noisy_curve_has_its_mean_over_it_and_keeps_its_numbers():
+    drawn = lines(plots.loss_curves(LONG))
+    assert drawn["_training, every step"] == points(LONG, "loss")
+    (mean,) = (line for label, line in drawn.items() if label.startswith("training (mean"))
+    losses = curve(LONG, "loss")[1]
+    assert mean[1_000][1] == pytest.approx(np.mean(losses[1_000 - 26 : 1_000 + 27]))
+    assert mean[0][1] == pytest.approx(np.mean(losses[:27]))  # at the ends of fewer, never of zeros
+
+
 def test_the_lowest_validation_is_marked():
     label = "lowest validation: 6.00 after 10 steps"
     assert [x for x, _ in lines(plots.loss_curves(ROWS))[label]] == [10, 10]
@@ -67,40 +113,145 @@ def test_the_lowest_validation_is_marked():
 
 def test_a_recording_is_drawn_behind_under_its_texts_name():
     drawn = lines(plots.loss_curves(ROWS, recording=RECORDING))
-    assert drawn["training, recorded on the-verdict"] == [[0, 9], [1, 8]]
-    assert drawn["validation, recorded on the-verdict"] == [[0, 9.5], [2, 8.5]]
+    assert drawn["training, recorded on the-verdict"] == [[1, 9], [3, 8]]
+    assert drawn["validation, recorded on the-verdict"] == [[0, 9], [5, 8]]
     assert drawn["training"] == points(ROWS, "loss")
 
 
-def test_an_unknown_axis_is_refused():
-    with pytest.raises(ConfigError, match="'steps' or 'tokens'"):
-        plots.loss_curves(ROWS, x="hours")
+def test_compared_runs_have_a_colour_each_and_validation_is_thicker():
+    axes = plots.compare({"a": ROWS, "b": run(30)}).axes[0]
+    drawn = {line.get_label(): line for line in axes.lines}
+    for label, rows in (("a", ROWS), ("b", run(30))):
+        training, validation = drawn[f"{label}: training"], drawn[f"{label}: validation"]
+        assert training.get_xydata().tolist() == points(rows, "loss")
+        assert validation.get_xydata().tolist() == points(rows, "validation_loss")
+        assert training.get_color() == validation.get_color()
+        assert training.get_linewidth() < validation.get_linewidth() / 2
+    assert drawn["a: training"].get_color() != drawn["b: training"].get_color()
 
 
 def test_the_learning_rate_takes_rates_or_rows():
-    for rates in ([0.1] * 20, ROWS):
+    for rates in (curve(ROWS, "learning_rate")[1], ROWS):
         (line,) = plots.learning_rate(rates).axes[0].lines
-        assert line.get_xydata().tolist() == [[step, 0.1] for step in range(20)]
+        assert line.get_xydata().tolist() == points(ROWS, "learning_rate")
 
 
-@pytest.mark.parametrize(
-    "figure",
-    [
-        lambda: plots.loss_curves(ROWS, baseline=8.34, recording=RECORDING),
-        lambda: plots.loss_curves(ROWS, x="tokens"),
-        lambda: plots.learning_rate(ROWS),
-    ],
-)
-def test_every_figure_is_labelled_and_nothing_is_clipped(figure):
-    figure = figure()
+# Norms and speed
+
+
+def test_norms_stand_on_a_log_axis_with_the_limit_and_the_share_that_it_clips():
+    figure = plots.gradient_norms(run(20, clip_norm=2.5))
+    drawn = lines(figure)
+    assert figure.axes[0].get_yscale() == "log"
+    assert drawn["before clipping"] == points(run(20, 2.5), "gradient_norm")
+    assert drawn["after clipping"] == points(run(20, 2.5), "clipped_norm")
+    # 4 · 0.9^n is above 2.5 for n = 0 … 4: 5 steps of 20
+    assert [y for _, y in drawn["limit 2.5: 25 % of the steps clipped"]] == [2.5, 2.5]
+
+
+def test_the_heat_map_holds_each_layers_norm_at_its_step():
+    figure = plots.layer_heat_map(ROWS)
+    picture = figure.axes[0].collections[0]
+    norms = [row["layer_norms"] for row in ROWS if "layer_norms" in row]
+    assert picture.get_array().tolist() == [[row[name] for row in norms] for name in LAYERS]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(LAYERS)
+    sides = picture.get_coordinates()[0, :, 0]
+    assert sides.tolist() == [-1.5, 1.5, 4.5, 7.5, 10.5, 13.5, 16.5, 19.5]
+    assert picture.norm.vmin == pytest.approx(min(min(row.values()) for row in norms))
+
+
+def test_a_layer_without_gradient_is_white_and_48_blocks_do_not_write_over_each_other():
+    deep = {f"block {n}": 0.0 if n == 3 else n + 1.0 for n in range(48)}
+    figure = plots.layer_heat_map([{}, {"step": 0, "layer_norms": deep}])
     axes = figure.axes[0]
-    assert axes.get_title() and axes.get_xlabel() and axes.get_ylabel()
+    figure.canvas.draw()
+    colours = axes.collections[0].get_facecolors()
+    assert colours[3][3] == 0 and colours[4][3] == 1  # transparent, opaque
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+
+
+def test_speed_and_share_have_a_panel_each_and_the_first_step_is_left_out_of_the_medians():
+    figure = plots.throughput(ROWS)
+    speed, share = lines(figure, 0), lines(figure, 1)
+    assert speed["first step, left out"] == [[0, 100]]
+    assert speed["_steps"] == points(ROWS, "tokens_per_second")[1:]
+    assert [y for _, y in speed["median 5,010 tokens/s"]] == [5_010, 5_010]
+    assert "median 40.0 % of peak FLOP/s, measured" in share
+    assert share["first step, left out"] == [[0, 1]]  # percent
+
+
+# A run over a band
+
+
+def test_the_band_is_the_one_that_judges_and_points_outside_wear_a_ring():
+    rows = [
+        {},
+        *({"step": s, "loss": 9.0 - 4 * (s > 1), "gradient_norm": 8.0} for s in range(4)),
+    ]
+    figure = plots.over_band(rows, RECORDING)
+    assert lines(figure)["this run"] == [[1, 9], [3, 5]]  # means of two steps, as recorded
+    assert lines(figure)["outside"] == [[3, 5]]
+    wide = figure.axes[0].collections[0].get_datalim(figure.axes[0].transData)
+    low, high = widened("loss", RECORDING.loss)
+    assert (wide.y0, wide.y1) == pytest.approx((min(low), max(high)))
+    assert len(figure.axes) == 2 and figure.axes[1].get_yscale() == "log"  # nothing validated
+
+
+# Every figure
+
+
+@pytest.mark.parametrize("rows", [SHORT, ROWS, LONG], ids=["1 step", "20 steps", "2,000 steps"])
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+def test_every_figure_is_labelled_and_nothing_is_clipped_or_covered(draw, rows):
+    figure = draw(rows)
+    axes = figure.axes
+    assert axes[0].get_title() and all(panel.get_ylabel() for panel in axes)
+    assert any(panel.get_xlabel() for panel in axes)
     figure.canvas.draw()
     needed, page = figure.get_tightbbox(), figure.bbox_inches
     assert needed.x0 >= 0 and needed.y0 >= 0
     assert needed.x1 <= page.width and needed.y1 <= page.height
-    for legend in figure.legends:
-        assert not legend.get_window_extent().overlaps(axes.get_tightbbox())
+    title = axes[0].title.get_window_extent()
+    own = [panel.get_legend() for panel in axes if panel.get_legend()]
+    for legend in [*figure.legends, *own]:
+        box = legend.get_window_extent()
+        assert not any(box.overlaps(panel.get_window_extent()) for panel in axes)
+        assert not box.overlaps(title)
+    ticks = [label.get_text() for label in axes[0].get_xticklabels()]
+    assert len(set(ticks)) == len(ticks) and "−0" not in ticks
+
+
+@pytest.mark.parametrize(
+    ("draw", "key"),
+    [
+        (plots.loss_curves, "loss"),
+        (plots.learning_rate, "learning_rate"),
+        (plots.gradient_norms, "gradient_norm"),
+        (plots.gradient_norms, "clipped_norm"),
+        (plots.layer_heat_map, "layer_norms"),
+        (plots.throughput, "tokens_per_second"),
+        (plots.throughput, "utilisation"),
+        (lambda rows: plots.compare({"a": ROWS, "b": rows}), "loss"),
+        (lambda rows: plots.over_band(rows, RECORDING), "loss"),
+    ],
+)
+def test_what_was_not_measured_is_named(draw, key):
+    rows = [{name: value for name, value in row.items() if name != key} for row in ROWS]
+    with pytest.raises(ConfigError, match=f"'{key}'"):
+        draw(rows)
+
+
+def test_impossible_figures_are_refused():
+    with pytest.raises(ConfigError, match="'steps' or 'tokens'"):
+        plots.loss_curves(ROWS, x="hours")
+    with pytest.raises(ConfigError, match="1 runs: draw 2 to 7"):
+        plots.compare({"a": ROWS})
+    with pytest.raises(ConfigError, match="every layer's gradient is zero"):
+        plots.layer_heat_map([{"step": 0, "layer_norms": {"block 1": 0.0}}])
+
+
+# Files
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
@@ -114,6 +265,20 @@ def test_saving_writes_the_file_and_closes_the_figure(tmp_path, suffix):
 def test_another_kind_of_file_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"use \.png, \.pdf or \.svg"):
         plots.save(plots.learning_rate(ROWS), tmp_path / "rate.bmp")
+
+
+def test_all_figures_that_the_metrics_allow_are_written_and_closed(tmp_path):
+    names = [path.name for path in plots.save_all(ROWS, tmp_path, "svg")]
+    assert set(names) == {path.name for path in tmp_path.iterdir()}
+    assert names == [
+        *("loss.svg", "loss-over-tokens.svg", "learning-rate.svg"),
+        *("gradient-norms.svg", "layer-norms.svg", "throughput.svg"),
+    ]
+    assert not plt.get_fignums()
+    bare = [{"step": 0, "loss": 3.0}]
+    assert [path.name for path in plots.save_all(bare, tmp_path / "bare")] == ["loss.png"]
+    with pytest.raises(ConfigError, match="nothing to draw yet"):
+        plots.save_all([{"model": {}}], tmp_path)
 
 
 def test_drawing_leaves_the_readers_own_style_alone():

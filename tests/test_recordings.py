@@ -1,78 +1,322 @@
-"""Recordings: a run's curves, small, and the same when they come back."""
+"""Recordings: a run's curves, small, the same when they come back, and a fair judge of others."""
 
 import json
+import math
+import random
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import pytest
+import torch
 
 from gptlib import paths
-from gptlib.errors import CheckpointError, GPTLibError
-from gptlib.recordings import load_recording, record
+from gptlib.commands import recording as command
+from gptlib.config import GPTConfig, TrainingConfig
+from gptlib.data.batches import Batches
+from gptlib.data.corpora import load_corpus
+from gptlib.data.split import split
+from gptlib.data.windows import windows
+from gptlib.errors import ConfigError, GPTLibError
+from gptlib.model import GPT
+from gptlib.recordings import Curve, Recording, load_recording, recording_of, save, verdict
+from gptlib.recordings.bands import Deviation, deviation, widened
+from gptlib.recordings.reasons import different_settings, likely_reason
+from gptlib.recordings.recording import points
+from gptlib.tokenizer import CharacterTokenizer
+from gptlib.training import trainer
 from gptlib.training.metrics import curve
 
-ABOUT = {
-    "model": {"width": 64},
-    "parameters": 7,
-    "training": {"steps": 3},
-    "device": "cpu",
-    "dtype": "float32",
-    "corpus": {"name": "the-verdict", "fingerprint": "ab"},
-    "fingerprints": {},
-    "environment": {"torch": "2.13.0", "threads": 2},
-}
-ROWS = [
-    ABOUT,
-    {"step": 0, "validation_loss": 10.84321987},
-    *({"step": step, "loss": 9.123456 - step, "tokens": 256 * (step + 1)} for step in range(3)),
-    {"step": 2, "text": "once"},
-    {"step": 3, "validation_loss": 7.5},
-]
+TRAINING = {"steps": 120, "batch_size": 4, "accumulation": 2, "learning_rate": 1e-3, "seed": 7}
 
 
-@pytest.fixture
-def run(tmp_path):
-    lines = [json.dumps(row) + "\n" for row in ROWS]
-    (tmp_path / "metrics.jsonl").write_text("".join(lines))
-    return tmp_path
+def run(seed, factor=1.0, shift=0.0):
+    """Rows of a run whose loss falls from 11 to 3, with the noise of its seed."""
+    noise = random.Random(seed)
+    about = {
+        "model": {"width": 64},
+        "training": {**TRAINING, "seed": seed},
+        "device": "cpu",
+        "dtype": "float32",
+        "corpus": {"name": "the-verdict", "fingerprint": "ab"},
+        "tokenizer": "gpt2",
+        "environment": {"torch": "2.13.0", "threads": 2},
+    }
+    rows = [about]
+    for step in range(120):
+        loss = factor * (3 + 8 * math.exp(-step / 30) + noise.gauss(0, 0.1)) + shift
+        norm = 2 * math.exp(noise.gauss(0, 0.1))
+        rows.append({"step": step, "loss": loss, "gradient_norm": norm, "tokens": 256 * (step + 1)})
+        if step % 20 == 0:
+            validation = 3.5 + 8 * math.exp(-step / 30) + noise.gauss(0, 0.05)
+            rows += [{"step": step, "validation_loss": validation}, {"step": step, "text": "once"}]
+    return rows
 
 
-def test_a_recording_comes_back_as_it_was_written(run, tmp_path):
-    recording = record(run, tmp_path / "05.json")
-    assert load_recording(tmp_path / "05.json") == recording
-    assert recording.losses == [9.1235, 8.1235, 7.1235] and recording.steps == [0, 1, 2]
-    assert recording.validation_losses == [10.8432, 7.5] and recording.validation_steps == [0, 3]
-    assert recording.corpus == ABOUT["corpus"] and recording.torch == "2.13.0"
+RUNS = [run(seed) for seed in (7, 8, 9)]
+RECORDING = recording_of(RUNS)
 
 
-def test_its_rows_have_the_form_of_metrics(run, tmp_path):
-    rows = record(run, tmp_path / "05.json").rows
-    assert curve(rows, "tokens") == curve(ROWS, "tokens")
-    assert curve(rows, "validation_loss")[0] == [0, 3]
+# What is kept
 
 
-def test_the_file_is_compact(run, tmp_path):
-    record(run, tmp_path / "05.json")
-    assert len((tmp_path / "05.json").read_text().splitlines()) == 13  # one a field, and braces
+def test_a_recording_comes_back_as_it_was_written(tmp_path):
+    save(RECORDING, tmp_path / "05.json")
+    assert load_recording(tmp_path / "05.json") == RECORDING
+    assert RECORDING.corpus == RUNS[0][0]["corpus"] and RECORDING.training["seed"] == 7
+    assert RECORDING.seeds == [7, 8, 9] and RECORDING.torch == "2.13.0"
 
 
-def test_every_bundled_recording_can_be_read():
-    for path in paths.RECORDINGS.glob("*.json"):
-        recording = load_recording(path.stem)
-        assert len(recording.steps) == recording.training["steps"]
+def test_each_point_of_the_loss_is_the_mean_of_a_block_and_its_range_that_of_the_seeds():
+    assert RECORDING.block == 2 and RECORDING.loss.steps == list(range(1, 120, 2))
+    losses = torch.tensor([curve(rows, "loss")[1] for rows in RUNS])
+    means = losses.view(3, 60, 2).mean(2)
+    for kept, expected in (
+        (RECORDING.loss.first, means[0]),
+        (RECORDING.loss.low, means.amin(0)),
+        (RECORDING.loss.high, means.amax(0)),
+    ):
+        assert kept == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def test_an_unknown_or_damaged_recording_is_named(run, tmp_path):
+def test_norms_are_averaged_on_the_log_axis_on_which_they_are_drawn():
+    rows = [{"step": step, "gradient_norm": norm} for step, norm in enumerate([1.0, 100.0, 5.0])]
+    assert points(rows, "gradient_norm", 2) == ([1], [pytest.approx(10.0)])  # one block is complete
+
+
+def test_validation_losses_stay_single():
+    assert RECORDING.validation_loss.steps == [0, 20, 40, 60, 80, 100]
+    first = curve(RUNS[0], "validation_loss")[1]
+    assert RECORDING.validation_loss.first == pytest.approx(first, abs=1e-4)
+
+
+def test_its_rows_have_the_form_of_metrics():
+    rows = RECORDING.rows
+    steps, tokens = curve(rows, "tokens")
+    assert tokens == [256 * (step + 1) for step in steps] and len(steps) == 60
+    assert curve(rows, "validation_loss")[0] == [0, 20, 40, 60, 80, 100]
+
+
+def test_the_file_is_a_few_kilobytes_and_one_line_a_field(tmp_path):
+    save(RECORDING, tmp_path / "05.json")
+    lines = (tmp_path / "05.json").read_text().splitlines()
+    assert len(lines) == len(asdict(RECORDING)) + 2
+    assert (tmp_path / "05.json").stat().st_size < 8_000
+
+
+@pytest.mark.parametrize("path", [*paths.RECORDINGS.glob("*.json")], ids=lambda path: path.stem)
+def test_every_bundled_recording_can_be_read_and_finds_itself_normal(path):
+    recording = load_recording(path.stem)
+    settings = {"corpus": recording.corpus, "model": recording.model}
+    about = {**settings, "tokenizer": recording.tokenizer, "training": recording.training}
+    assert len(recording.seeds) == 3 and path.stat().st_size < 8_000
+    rows = [about, *unthinned(recording)]
+    assert verdict(rows, recording).startswith("Your curve is normal: training loss in the band")
+    assert TrainingConfig.from_dict(recording.training).steps == recording.training["steps"]
+    assert GPTConfig.from_dict(recording.model).to_dict() == recording.model
+
+
+def unthinned(recording):
+    """Rows whose blocks have the recorded means."""
+    rows = [
+        {"step": number * recording.block + offset, "loss": loss, "gradient_norm": norm}
+        for number, (loss, norm) in enumerate(
+            zip(recording.loss.first, recording.gradient_norm.first, strict=True)
+        )
+        for offset in range(recording.block)
+    ]
+    return rows + [row for row in recording.rows if "validation_loss" in row]
+
+
+def test_an_unknown_or_damaged_recording_is_named(tmp_path):
     with pytest.raises(GPTLibError, match="no recording 'nothing'"):
         load_recording("nothing")
-    (tmp_path / "bad.json").write_text('{"steps": []}')
-    with pytest.raises(GPTLibError, match=r"bad\.json is no recording"):
-        load_recording(tmp_path / "bad.json")
-    with pytest.raises(CheckpointError, match="no metrics in"):
-        record(tmp_path / "nowhere", tmp_path / "x.json")
+    for number, content in enumerate(('{"loss": []}', '{"loss": {}}', "[]", "{", '{"a": 1}')):
+        (tmp_path / f"bad{number}.json").write_text(content)
+        with pytest.raises(GPTLibError, match=rf"bad{number}\.json is no recording"):
+            load_recording(tmp_path / f"bad{number}.json")
 
 
 def test_recordings_and_plots_need_no_torch():
     code = "import sys, gptlib.plots, gptlib.recordings; print('torch' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"
+
+
+# The band
+
+
+def test_the_band_is_two_of_the_widest_neighbouring_ranges_wider_on_each_side():
+    low, high = [5.0, 4.0, 3.0, 3.0, 3.0, 3.0], [5.0, 4.3, 3.1, 3.0, 3.0, 3.0]
+    foot, top = widened("loss", Curve(list(range(6)), low, low, high))
+    assert foot == pytest.approx([4.4, 3.4, 2.4, 2.4, 2.8, 2.98])  # 2·0.3, then 2·0.1, then least
+    assert top == pytest.approx([5.6, 4.9, 3.7, 3.6, 3.2, 3.02])
+
+
+def test_the_band_of_norms_is_widened_by_a_factor():
+    foot, top = widened("gradient_norm", Curve([0], [1.0], [1.0], [2.0]))
+    assert (foot, top) == ([pytest.approx(1 / 4)], [pytest.approx(8)])
+
+
+def test_distances_are_signed_and_end_with_the_run():
+    over = deviation(run(10, shift=5.0)[:60], RECORDING, "loss")
+    under = deviation(run(10, shift=-5.0), RECORDING, "loss")
+    assert len(over.steps) < len(under.steps) == 60
+    assert all(far > 0 for far in over.beyond) and all(far < 0 for far in under.beyond)
+    assert over.share == 1 and over.outside == over.steps
+    assert 3 < over.farthest <= 5 and -5 <= under.farthest < -3
+
+
+# The sentence
+
+
+def test_a_run_with_another_seed_is_normal():
+    for seed in range(20, 30):
+        assert verdict(run(seed), RECORDING).startswith("Your curve is normal: training loss")
+
+
+def test_a_run_that_still_goes_on_is_judged_so_far():
+    assert verdict(run(20)[:80], RECORDING).startswith("Your curve is normal so far: ")
+    assert verdict(run(20)[:2], RECORDING).startswith("Too early to tell: ")
+
+
+def test_other_settings_and_texts_are_named_before_anything_is_judged():
+    rows = run(20)
+    about = {**rows[0], "training": {**TRAINING, "learning_rate": 1e-2, "batch_size": 2}}
+    about["corpus"] = {"name": "sample-story", "fingerprint": "cd"}
+    told = verdict([about, *rows[1:]], RECORDING)
+    assert told.startswith(
+        "This run cannot be judged by that recording: its text is sample-story, recorded "
+        "the-verdict; windows of a step is 4, recorded 8; learning_rate is 0.01, recorded 0.001."
+    )
+    assert "normal" not in told and "training loss in the band at all 60 points" in told
+
+
+def test_what_moves_no_curve_is_no_difference():
+    about = run(20)[0]
+    same = {"seed": 1, "evaluate_every": 3, "sample_every": 9, "batch_size": 8, "accumulation": 1}
+    quiet = {**about, "training": {**TRAINING, **same}, "tokenizer": None, "device": "an H100"}
+    assert different_settings(quiet, RECORDING) == []
+
+
+def test_a_loss_logged_wrong_is_told_from_a_run_gone_wrong():
+    told = verdict(run(20, factor=0.5), RECORDING)
+    assert told.startswith("Your curve is unusual: training loss outside the band at 60 of 60 ")
+    assert "below it by up to" in told and "validation loss in the band at all 6" in told
+    assert "how the loss is logged: it is 0.5" in told
+    assert "how the loss is logged" not in verdict(run(20, shift=2.0), RECORDING)
+
+
+def far(low, high, steps=10, loss=3.0):
+    """A curve that is outside from `low` to `high`: over the band, or under it if `low` is more."""
+    side, outside = math.copysign(1.0, high - low), range(min(low, high), max(low, high))
+    beyond = [side if step in outside else 0.0 for step in range(steps)]
+    return Deviation(list(range(steps)), [loss] * steps, beyond, [1.0] * steps)
+
+
+@pytest.mark.parametrize(
+    ("loss", "validation", "norm", "reason"),
+    [
+        (far(0, 2), far(0, 0), far(0, 2), "the beginning"),
+        (far(10, 3), far(4, 10), far(0, 0), "what the model sees"),
+        (far(4, 10), far(4, 10), far(0, 0), "the learning rate"),
+        (far(0, 0), far(4, 10), far(0, 0), "the evaluation"),
+        (far(0, 0), far(0, 0), far(4, 10), "the gradients"),
+    ],
+)
+def test_the_likeliest_reason_follows_from_which_curve_leaves_where(loss, validation, norm, reason):
+    judged = {"loss": loss, "validation_loss": validation, "gradient_norm": norm}
+    assert likely_reason(judged).startswith(reason)
+
+
+# Real runs: a tiny model, three recorded seeds, a fresh one, and faults that the settings hide
+
+STORY = load_corpus("sample-story")
+ALPHABET = CharacterTokenizer.train(STORY.text)
+DATA = [windows(ALPHABET.encode(part[0]), 16) for part in split(STORY)]
+TINY = GPTConfig(
+    vocab_size=ALPHABET.vocab_size, context_length=16, n_layers=1, n_heads=2, width=16, dropout=0.0
+)
+PLAN = TrainingConfig(
+    steps=60, batch_size=8, learning_rate=5e-3, warmup_steps=20, evaluate_every=15, seed=1
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads that share a tensor of a few numbers mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def train(seed, data=DATA, **changes):
+    config = PLAN.with_changes(seed=seed, **changes)
+    one = trainer.Trainer(GPT(TINY, seed=seed), *data, config, tokenizer=ALPHABET, corpus=STORY)
+    return one.train()
+
+
+def disguised(rows):
+    """Rows that claim the recorded settings, as those of a run with a fault in the code do."""
+    return json.loads(json.dumps([{**rows[0], "training": PLAN.to_dict()}, *rows[1:]]))
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return json.loads(json.dumps(asdict(recording_of([train(seed) for seed in (1, 2, 3)]))))
+
+
+@pytest.fixture
+def recording(tiny):
+    names = ("loss", "validation_loss", "gradient_norm")
+    return Recording(**{**tiny, **{name: Curve(**tiny[name]) for name in names}})
+
+
+def test_a_fresh_seed_is_normal(recording):
+    assert verdict(train(4), recording).startswith("Your curve is normal: ")
+
+
+def test_a_learning_rate_ten_times_too_high_is_found(recording):
+    rows = train(4, learning_rate=5e-2)
+    assert "learning_rate is 0.05, recorded 0.005" in verdict(rows, recording)
+    assert verdict(disguised(rows), recording).startswith("Your curve is unusual: ")
+
+
+def test_a_missing_warm_up_is_found_at_the_beginning(recording):
+    rows = train(4, warmup_steps=0)
+    assert "warmup_steps is 0, recorded 20" in verdict(rows, recording)
+    told = verdict(disguised(rows), recording)
+    assert told.startswith("Your curve is unusual: ") and "Look first at the beginning" in told
+
+
+def test_an_order_that_never_gets_on_is_found(recording, monkeypatch):
+    at = Batches.at
+    monkeypatch.setattr(Batches, "at", lambda self, position: at(self, 0))
+    told = verdict(train(4), recording)
+    assert told.startswith("Your curve is unusual: ") and "what the model sees" in told
+
+
+def test_the_command_repeats_a_recording_with_three_seeds(recording, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "RECORDINGS", tmp_path)
+    save(recording, tmp_path / "tiny.json")
+    path = command.record_run("tiny", "again")
+    again = load_recording("again")
+    assert path == tmp_path / "again.json" and "seed 3" in capsys.readouterr().out
+    assert replace(again, training=recording.training) == recording  # to the last digit
+    with pytest.raises(ConfigError, match="cannot name a recording"):
+        command.record_run("tiny", "../tiny")
+
+
+def test_the_command_refuses_what_it_cannot_repeat(recording, tmp_path):
+    def source(**changes):
+        save(replace(recording, **changes), tmp_path / "source.json")
+        return str(tmp_path / "source.json")
+
+    other = {"name": "sample-story", "fingerprint": "0"}
+    with pytest.raises(ConfigError, match="is not the text that"):
+        command.record_run(source(corpus=other), "x")
+    with pytest.raises(ConfigError, match="does not say on which text"):
+        command.record_run(source(corpus=None), "x")
+    with pytest.raises(ConfigError, match="give it with --tokenizer"):
+        command.record_run(source(tokenizer="bpe-300"), "x")

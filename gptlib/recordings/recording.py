@@ -1,0 +1,158 @@
+"""What is kept of a reference run, and its file.
+
+The run is made with three seeds, each of which gives other parameters and another order of the
+windows. The noisy curves are thinned: each point is the mean over a block of steps.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gptlib import paths
+from gptlib.errors import ConfigError, GPTLibError
+from gptlib.files import atomic_write
+from gptlib.training.metrics import Row, curve, tokens_per_step
+
+POINTS = 60  # at most, on a thinned curve: enough for its shape, a few kB in all
+DIGITS = 4  # of a value: finer than any two machines agree
+CURVES = ("loss", "validation_loss", "gradient_norm")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One measured quantity: the first run's, and the range of all of them."""
+
+    steps: list[int]
+    first: list[float]
+    low: list[float]
+    high: list[float]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The settings and curves of a reference run; the fields are the keys of its JSON file."""
+
+    corpus: dict[str, str] | None  # name and fingerprint
+    tokenizer: str | None
+    model: dict[str, Any]
+    training: dict[str, Any]
+    device: str
+    dtype: str
+    torch: str
+    seeds: list[int]
+    tokens_per_step: int
+    block: int  # steps behind each point of the training loss and of the gradient norm
+    loss: Curve
+    validation_loss: Curve
+    gradient_norm: Curve
+
+    @property
+    def rows(self) -> list[Row]:
+        """The first run's curves in the form of ``metrics.jsonl``, for :mod:`gptlib.plots`."""
+        training = zip(self.loss.steps, self.loss.first, self.gradient_norm.first, strict=True)
+        rows: list[Row] = [
+            {
+                "step": step,
+                "loss": loss,
+                "gradient_norm": norm,
+                "tokens": (step + 1) * self.tokens_per_step,
+            }
+            for step, loss, norm in training
+        ]
+        validation = zip(self.validation_loss.steps, self.validation_loss.first, strict=True)
+        return rows + [{"step": step, "validation_loss": loss} for step, loss in validation]
+
+
+def recording_of(runs: list[list[Row]]) -> Recording:
+    """The recording of runs that differ in their seed alone.
+
+    Args:
+        runs: the metrics of each, as :meth:`Trainer.train` returns them; the first run's
+            settings are kept.
+    """
+    about = runs[0][0]
+    known = ("corpus", "tokenizer", "model", "training", "device", "dtype")
+    settings: dict[str, Any] = {name: about.get(name) for name in known}
+    block = max(1, math.ceil(about["training"]["steps"] / POINTS))
+    curves: dict[str, Any] = {
+        name: range_of([points(rows, name, block) for rows in runs]) for name in CURVES
+    }
+    return Recording(
+        **settings,
+        torch=about["environment"]["torch"],
+        seeds=[rows[0]["training"]["seed"] for rows in runs],
+        tokens_per_step=tokens_per_step(runs[0]),
+        block=block,
+        **curves,
+    )
+
+
+def range_of(curves: list[tuple[list[int], list[float]]]) -> Curve:
+    """The first of some curves over the same steps, and the range of all, point by point."""
+    values = list(zip(*(values for _, values in curves), strict=True))
+    columns = [column[0] for column in values], [*map(min, values)], [*map(max, values)]
+    return Curve(curves[0][0], *([round(value, DIGITS) for value in column] for column in columns))
+
+
+def points(rows: list[Row], name: str, block: int) -> tuple[list[int], list[float]]:
+    """A run's curve as a recording keeps it.
+
+    Args:
+        rows: the run's metrics.
+        name: one of `CURVES`.
+        block: steps in one point. Validation losses are single numbers and stay as they are.
+
+    Returns:
+        The middle step and the mean of every complete block; the geometric mean of norms, so
+        that one spike does not stand for all. Both are empty where the run has not got so far.
+
+    Raises:
+        ConfigError: no row holds `name`.
+    """
+    steps, values = curve(rows, name)
+    if not steps:
+        raise ConfigError(f"no row of this run holds {name!r}: give the metrics of a whole run")
+    if name == "validation_loss":
+        return steps, values
+    blocks = [values[start : start + block] for start in range(0, len(values), block)]
+    mean = geometric_mean if name == "gradient_norm" else arithmetic_mean
+    whole = [mean(some) for some in blocks if len(some) == block]
+    return [number * block + block // 2 for number in range(len(whole))], whole
+
+
+def arithmetic_mean(values: list[float]) -> float:
+    """The sum over the count."""
+    return sum(values) / len(values)
+
+
+def geometric_mean(values: list[float]) -> float:
+    """The mean on a log axis."""
+    return math.exp(arithmetic_mean([math.log(max(value, 1e-30)) for value in values]))
+
+
+def save(recording: Recording, path: str | Path) -> None:
+    """Write a recording: one line a field, so that two differ in few lines."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in asdict(recording).items()]
+    with atomic_write(path, "w") as file:
+        file.write("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def load_recording(name: str | Path) -> Recording:
+    """Read a recording by its name in ``assets/recordings/``, or by its path.
+
+    Raises:
+        GPTLibError: there is none, or the file is not one.
+    """
+    path = Path(name)
+    if path.suffix != ".json":
+        path = paths.RECORDINGS / f"{name}.json"
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return Recording(**{**fields, **{name: Curve(**fields[name]) for name in CURVES}})
+    except OSError as error:
+        known = ", ".join(sorted(file.stem for file in paths.RECORDINGS.glob("*.json"))) or "none"
+        raise GPTLibError(f"no recording {str(name)!r}: known ones are {known}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise GPTLibError(f"{path} is no recording ({error!r}): record the run again") from error
