@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptlib course|plan|train|generate``.
+"""The command line: ``python -m gptlib course|plan|train|plot|generate|…``.
 
 Each command imports what it runs when it runs it: the help answers at once, without torch.
 """
@@ -10,6 +10,7 @@ import warnings
 import typer
 
 from gptlib.cli.generate import generate
+from gptlib.cli.look import compare, plot, record
 from gptlib.cli.plan import plan
 from gptlib.cli.train import train
 from gptlib.course.cli import course
@@ -25,6 +26,9 @@ app = typer.Typer(
 app.add_typer(course, name="course")
 app.command()(plan)
 app.command()(train)
+app.command()(plot)
+app.command()(compare)
+app.command()(record)
 app.command()(generate)
 
 

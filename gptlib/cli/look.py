@@ -16,7 +16,7 @@ class Format(StrEnum):
 
 
 def plot(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The folders of runs.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="The folders of runs.")],
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="For the figures. Left out: figures/ in each run."),
