@@ -1,0 +1,100 @@
+"""plot, compare and record on the command line: from folders of runs to files and a sentence."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from gptlib.cli import app
+from gptlib.commands import looking, recording
+from gptlib.errors import CheckpointError, ConfigError, GPTLibError
+from gptlib.recordings import recording_of, save
+
+ABOUT = {
+    **{"model": {}, "training": {"steps": 8, "clip_norm": 1.0, "seed": 1}, "device": "cpu"},
+    **{"dtype": "float32", "corpus": {"name": "a", "fingerprint": "b"}, "tokenizer": "gpt2"},
+    "environment": {"torch": "2.13.0"},
+}
+
+
+def rows(height):
+    steps = [
+        {"step": s, "loss": height - s / 9, "gradient_norm": 2.0, "clipped_norm": 1.0, "tokens": s}
+        for s in range(1, 9)
+    ]
+    return [ABOUT, *steps, {"step": 8, "validation_loss": height}]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for name, height in (("first", 5.0), ("second", 6.0)):
+        (tmp_path / name).mkdir()
+        lines = [json.dumps(row) + "\n" for row in rows(height)]
+        (tmp_path / name / "metrics.jsonl").write_text("".join(lines))
+    return [tmp_path / "first", tmp_path / "second"]
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    save(recording_of([rows(5.0), rows(5.1), rows(4.9)]), tmp_path / "reference.json")
+    return str(tmp_path / "reference.json")
+
+
+def call(*words):
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def test_plot_writes_what_the_metrics_allow_beside_the_run_and_prints_the_paths(runs):
+    printed = call("plot", runs[0])
+    names = ("loss", "loss-over-tokens", "gradient-norms")  # no rate, layers or speed was measured
+    assert printed == [str(runs[0] / "figures" / f"{name}.png") for name in names]
+    assert sorted(map(str, (runs[0] / "figures").iterdir())) == sorted(printed)
+
+
+def test_two_runs_are_drawn_each_for_itself_and_over_each_other(runs, tmp_path):
+    printed = call("plot", *runs, "--out", tmp_path / "out", "--format", "svg")
+    assert str(tmp_path / "out" / "first" / "loss.svg") in printed
+    assert str(tmp_path / "out" / "second" / "loss.svg") in printed
+    assert printed[-1] == str(tmp_path / "out" / "comparison.svg")
+    text = (tmp_path / "out" / "comparison.svg").read_text()
+    assert "first: training" in text and "second: validation" in text
+    assert not (runs[0] / "figures").exists()
+
+
+def test_runs_are_told_apart_by_the_folder_above_where_their_names_are_alike(runs):
+    assert looking.labels([runs[0], runs[1]]) == ["first", "second"]
+    twins = [runs[0] / "run", runs[1] / "run"]
+    assert looking.labels(twins) == ["first-run", "second-run"]
+    with pytest.raises(ConfigError, match="give each run once"):
+        looking.labels([runs[0], runs[0]])
+
+
+def test_compare_prints_the_sentence_and_draws_the_run_over_the_band(runs, recorded, tmp_path):
+    sentence, path = call("compare", runs[0], recorded)
+    assert sentence.startswith("Your curve is normal: training loss in the band at all 8 points")
+    assert path == str(runs[0] / "figures" / "over-reference.png")
+    assert (runs[0] / "figures" / "over-reference.png").is_file()
+    sentence, path = call("compare", runs[1], recorded, "--out", tmp_path / "b.pdf")
+    assert sentence.startswith("Your curve is unusual: ") and path == str(tmp_path / "b.pdf")
+    assert (tmp_path / "b.pdf").is_file()
+
+
+def test_record_hands_its_words_on(monkeypatch):
+    monkeypatch.setattr(recording, "record_run", lambda *words: words)
+    assert call("record", "runs/a", "05-a") == ["('runs/a', '05-a', None, None)"]
+    told = call("record", "05-a", "05-b", "--corpus", "sample-story", "--tokenizer", "gpt2")
+    assert told == ["('05-a', '05-b', 'sample-story', 'gpt2')"]
+
+
+def test_what_is_missing_is_named(runs, recorded, tmp_path):
+    with pytest.raises(CheckpointError, match="no metrics in"):
+        call("plot", tmp_path / "nowhere")
+    with pytest.raises(GPTLibError, match="no recording 'nothing'"):
+        call("compare", runs[0], "nothing")
+    (runs[0] / "metrics.jsonl").write_text(json.dumps(ABOUT) + "\n")
+    with pytest.raises(ConfigError, match="nothing to draw yet"):
+        call("plot", runs[0])
+    with pytest.raises(ConfigError, match="no row of this run holds 'loss'"):
+        call("compare", runs[0], recorded)
