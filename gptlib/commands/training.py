@@ -64,7 +64,8 @@ def train_model(
         ).to(profile.device)
         print(f"corpus   {corpus.name}: {len(train[0]):,} windows, {len(validation[0]):,} held out")
         print(f"model    {model_name}: {model.n_parameters():,} parameters")
-        config = with_steps(config, budget, model, train, out if resume else None)
+        begun = [place for place in (out, copies and out and copies / out.name) if place and resume]
+        config = with_steps(config, budget, model, train, begun)
         show(settings[0], config)
         folder = out or profile.new_run(corpus.name)
         with log_to(folder / "train.log") if parallel.rank() == 0 else silence() as report:
@@ -106,11 +107,12 @@ def with_steps(
     budget: dict[str, float],
     model: GPT,
     train: Windows,
-    resumed: Path | None,
+    begun: list[Path],
 ) -> TrainingConfig:
-    """The settings with the steps that a budget pays for; a resumed run keeps its own."""
-    if budget and resumed and (resumed / FILE_NAME).exists():
-        return config.with_changes(steps=read_metrics(resumed)[0]["training"]["steps"])
+    """The settings with the steps that a budget pays for; a run begun before keeps its own."""
+    for place in begun:
+        if budget and (place / FILE_NAME).exists():
+            return config.with_changes(steps=read_metrics(place)[0]["training"]["steps"])
     seconds = seconds_per_step(config, model, train) if "minutes" in budget else None
     n_windows, context_length = train[0].shape
     return with_budget(config, budget, n_windows, context_length, seconds)

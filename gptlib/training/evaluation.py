@@ -1,32 +1,32 @@
 """Validation: the same loss on text that the model does not train on."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gptlib.generation import evaluating
+from gptlib.model import GPT
 from gptlib.training.loss import next_token_loss
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 8) -> float:
+def evaluate(model: GPT, x: Tensor, y: Tensor, batch_size: int = 8) -> float:
     """The mean loss over all tokens of some windows, always in the same order.
 
     Dropout is off and no random number is drawn, so evaluating more often changes nothing in
     training; the model's train or eval mode is put back.
 
     Args:
-        model: ids (B, T) to logits (B, T, V).
+        model: left in the mode in which it came.
         x, y: (n, T) windows and targets; every one is used.
         batch_size: windows at a time; a last, smaller batch weighs by its tokens.
 
     Returns:
         Nats per token.
     """
-    device = next(model.parameters()).device
     total = 0.0
     with evaluating(model):
         for inputs, targets in zip(x.split(batch_size), y.split(batch_size), strict=True):
-            loss = next_token_loss(model, inputs.to(device), targets.to(device))
+            loss = next_token_loss(model, inputs.to(model.device), targets.to(model.device))
             total += loss.item() * targets.numel()
     return total / y.numel()
 

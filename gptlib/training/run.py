@@ -17,15 +17,12 @@ from gptlib.model import GPT
 from gptlib.settings import to_toml
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
-from gptlib.training.checkpoint import (
-    checkpoints,
-    load_checkpoint,
-    restore_checkpoint,
-    save_checkpoint,
-)
+from gptlib.training.checkpoint import load_checkpoint, restore_checkpoint, save_checkpoint
+from gptlib.training.copies import copy_run, fetch_run
 from gptlib.training.metrics import FILE_NAME, MetricsLog, Row, best_validation, read_metrics
 from gptlib.training.precision import Precision
 from gptlib.training.reproducibility import fingerprint_of, warn_of_changes
+from gptlib.training.rotation import checkpoints, clean_up
 
 # How often a run is looked at does not change it, so a resumed run may look more or less often.
 INTERVALS = (
@@ -108,6 +105,11 @@ class Run:
         first, self.environment = parallel.rank() == 0, about["environment"]
         about = {**about, "fingerprints": self.fingerprints}
         self.saved_at = time.monotonic()
+        if self.folder and first:
+            clean_up(self.folder)
+            if self.copies and resume:
+                fetch_run(self.folder, self.copies)
+        parallel.wait()
         if self.folder and ((self.folder / FILE_NAME).exists() or checkpoints(self.folder)):
             if not resume:
                 raise RunExists(
@@ -171,6 +173,8 @@ class Run:
             "environment": self.environment,
         }
         save_checkpoint(self.folder, model, optimizer, state)
+        if self.copies:
+            copy_run(self.folder, self.copies)
         self.saved_step, self.saved_at = step, time.monotonic()
         self.save_seconds = self.saved_at - started
 
