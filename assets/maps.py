@@ -57,6 +57,11 @@ MAPS = {
         "The training loop below the model is marked: windows of text, the loss, and the "
         "optimizer that adjusts the parameters.",
     ),
+    "09": (
+        {"optimizer"},
+        "The optimizer is marked: what reaches it, the gradient, is measured, and how long the "
+        "whole loop takes.",
+    ),
 }
 FLOW = (
     "Data flows from left to right: text, tokenizer, embeddings, twelve blocks, a final "

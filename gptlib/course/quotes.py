@@ -57,4 +57,10 @@ QUOTES: dict[str, list[Quote]] = {
         ),
         Quote("gptlib/training/step.py", ("Windows", "training_step")),
     ],
+    "09_gradient_norms_and_throughput": [
+        Quote("gptlib/training/clipping.py", ("layer_norms", "layer_of")),
+        Quote("gptlib/training/flops.py", ("forward_flops",)),
+        Quote("gptlib/training/flops.py", ("flops_per_token",)),
+        Quote("gptlib/training/flops.py", ("throughput",)),
+    ],
 }
