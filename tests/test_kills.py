@@ -1,0 +1,167 @@
+"""A run that is killed, at any moment and however often, ends as if it had not been.
+
+Parameters, moments, random states, losses: everything equals an undisturbed run's, bit for bit.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="sessions are forked")
+
+TINY = "--n-layers 1 --n-heads 2 --width 8 --context-length 16 --dropout 0.1 --batch-size 2"
+OFTEN = "--steps 12 --checkpoint-every 2 --evaluate-every 3 --evaluate-batches 2 --sample-every 6"
+COMMAND = f"sample-story --model laptop --tokenizer characters {TINY} {OFTEN}".split()
+
+# Where sessions are killed, one after the other: [point, number of its call in that session], and
+# which folders of an unfinished business each leaves.
+POINTS = {
+    "in the first checkpoint": [
+        ("half a file", 1, ["part"]),
+        ("after a file", 1, ["part"]),
+        ("half the state", 1, ["part"]),
+        ("after the state", 1, ["part"]),
+        ("before the rename", 1, ["part"]),
+        ("while cleaning up", 1, ["part"]),
+        ("half a row", 2, []),
+        ("after the rename", 1, []),
+    ],
+    "in a later one": [
+        ("after the rename", 2, []),
+        ("half a file", 1, ["part"]),
+        ("after a file", 1, ["part"]),
+        ("half the state", 1, ["part"]),
+        ("after the state", 1, ["part"]),
+        ("before the rename", 1, ["part"]),
+        ("while cleaning up", 1, ["part"]),
+        ("before the rotation", 1, []),
+        ("in the rotation", 1, ["gone"]),
+        ("half rotated", 1, ["gone"]),
+        ("half a row", 2, []),
+        ("while metrics are cut back", 1, []),
+    ],
+    # After the first of these the newest checkpoint is damaged, so that it is written again.
+    "in a replacement": [
+        ("after the rename", 3, []),
+        ("half a file", 1, ["part"]),
+        ("between the renames of a replacement", 1, ["old", "part"]),
+        ("after a replacement", 1, ["old"]),
+    ],
+}
+SCENARIOS = {
+    **{
+        name: {
+            "points": [(point, number) for point, number, _ in points],
+            "spoil": name == "in a replacement",
+        }
+        for name, points in POINTS.items()
+    },
+    "by chance": {"kind": "SIGKILL", "count": 5, "writing": 1},
+    "SIGTERM": {"kind": "SIGTERM", "count": 2, "writing": 0},
+    "SIGINT": {"kind": "SIGINT", "count": 2, "writing": 0},
+}
+
+
+def results_of(folder, arguments, scenarios):
+    """Run the scenarios in one process that imports torch, with sessions forked from it."""
+    plan = json.dumps({"folder": str(folder), "arguments": arguments, "scenarios": scenarios})
+    script = Path(__file__).parent / "killed_run.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CI": "1", "GPTLIB_CORPORA": "bundled"}
+    done = subprocess.run(
+        [sys.executable, script], input=plan, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return results_of(tmp_path_factory.mktemp("runs"), COMMAND, SCENARIOS)
+
+
+def check_equal(found, whole):
+    """Assert that a run has come to what the undisturbed one has."""
+    assert found["step"] == whole["step"]
+    for what in ("tensors", "random states", "rows"):
+        assert found[what] == whole[what], what
+    assert found["folders"] == whole["folders"]  # nothing is left over either
+
+
+def test_the_undisturbed_run_is_worth_comparing_with(results):
+    whole = results["whole"]
+    losses = [row["loss"] for row in whole["rows"] if "loss" in row]
+    assert whole["step"] == 12 and len(losses) == 12 == len(set(losses))
+    assert len(whole["random states"]) == 12 and len(whole["tensors"]) > 40
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_a_kill_at_each_fixed_point_changes_nothing(results, name):
+    found, points = results[name], POINTS[name]
+    for kill, (point, _, leftovers) in zip(found["kills"], points, strict=True):
+        assert (kill["code"], kill["leftovers"]) == (-9, leftovers), point
+        assert not kill["damaged"] or name == "in a replacement", point
+    assert [len(kill["damaged"]) for kill in found["kills"]][1:] == (
+        [1, 0, 0] if name == "in a replacement" else [0] * (len(points) - 1)
+    )
+    check_equal(found, results["whole"])
+
+
+def test_five_kills_by_chance_change_nothing(results):
+    check_kills(results["by chance"], results["whole"], 5)
+
+
+def check_kills(found, whole, count):
+    assert [kill["code"] for kill in found["kills"]] == [-9] * count
+    assert not any(kill["damaged"] for kill in found["kills"])
+    for run in found["rounds"]:
+        check_equal(run, whole)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_ends_a_session_at_a_step_with_a_checkpoint(results, name):
+    check_signals(results[name], results["whole"], 2)
+
+
+def check_signals(found, whole, count):
+    assert [kill["code"] for kill in found["kills"]] == [0] * count
+    for kill in found["kills"]:
+        steps, last, kept = kill["steps"]
+        assert steps == last == kept  # no step was lost, so none was done twice
+    for run in found["rounds"]:
+        check_equal(run, whole)
+
+
+# The long version: pytest -m long -s tests/test_kills.py
+
+LAPTOP = "sample-story --model laptop --tokenizer characters --batch-size 8 --steps 60"
+LONG = f"{LAPTOP} --checkpoint-every 4 --evaluate-every 10 --sample-every 20".split()
+
+
+@pytest.fixture(scope="module")
+def long_results(tmp_path_factory):
+    scenarios = {
+        "SIGKILL": {"kind": "SIGKILL", "count": 50, "writing": 15},
+        "SIGTERM": {"kind": "SIGTERM", "count": 15, "writing": 0},
+        "SIGINT": {"kind": "SIGINT", "count": 15, "writing": 0},
+    }
+    return results_of(tmp_path_factory.mktemp("long"), LONG, scenarios)
+
+
+@pytest.mark.long
+def test_fifty_kills_of_the_laptop_model_change_nothing(long_results):
+    found = long_results["SIGKILL"]
+    writing = sum("part" in kill["leftovers"] for kill in found["kills"])
+    print(f"\n50 kills, {writing} during a write, in {len(found['rounds'])} runs")
+    assert writing >= 10
+    check_kills(found, long_results["whole"], 50)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_fifteen_signals_to_the_laptop_model_change_nothing(long_results, name):
+    print(f"\n{len(long_results[name]['kills'])} × {name}")
+    check_signals(long_results[name], long_results["whole"], 15)
