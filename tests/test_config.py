@@ -1,13 +1,17 @@
 """The two records of settings: the family's shapes, and values that cannot work are named."""
 
 import json
+import math
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import pytest
+import torch
 
 from gptlib.config import MODELS, SIZES, GPTConfig, TrainingConfig
 from gptlib.errors import ConfigError, GPTLibError
+from gptlib.model import GPT
+from gptlib.training.step import training_step
 
 FAMILY = {  # Radford et al. 2019, table 2: layers, heads, width
     "gpt2": (12, 12, 768),
@@ -31,6 +35,30 @@ def test_a_size_names_the_same_model() -> None:
     for size, name in SIZES.items():
         assert GPTConfig.named(size) == GPTConfig.named(name) == MODELS[name]
     assert GPTConfig() == GPTConfig.named("gpt2")
+
+
+# Layers, heads, width, context and vocabulary of the projects that this course replaces.
+REPLACED = {
+    "algerian": (12, 12, 768, 512, 10_240),
+    "gpt2_original": (12, 12, 768, 1_024, 50_257),
+    "small": (6, 6, 384, 256, 50_257),
+    "medium": (8, 8, 512, 512, 50_257),
+    "tiny": (4, 4, 128, 128, 50_257),
+}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_the_models_of_the_replaced_projects_take_a_training_step(name: str) -> None:
+    config = GPTConfig.named(name)
+    shape = (config.n_layers, config.n_heads, config.width, config.context_length)
+    assert (*shape, config.vocab_size) == REPLACED[name]
+    model = GPT(replace(config, n_layers=1, vocab_size=50), seed=0)
+    before = [parameter.clone() for parameter in model.parameters()]
+    ids = torch.arange(18).view(2, 9)
+    optimizer = torch.optim.AdamW(model.parameters())
+    row = training_step(model, optimizer, [(ids[:, :-1], ids[:, 1:])], 1e-3, 1.0)
+    assert row["loss"] == pytest.approx(math.log(50), abs=0.5)
+    assert all((a != b).any() for a, b in zip(before, model.parameters(), strict=True))
 
 
 def test_named_takes_changes_and_leaves_the_named_one_alone() -> None:
