@@ -9,6 +9,7 @@ import pytest
 
 from gptlib import plots
 from gptlib.errors import ConfigError
+from gptlib.plots.marks import running_mean
 from gptlib.recordings import Curve, Recording
 from gptlib.recordings.bands import widened
 from gptlib.training.metrics import curve
@@ -16,9 +17,12 @@ from gptlib.training.metrics import curve
 LAYERS = ("embeddings", "block 1", "block 2", "final LayerNorm")
 
 
+PEAK = {"peak_flops": 2.28e10, "peak_flops_source": "measured by a matrix product"}
+
+
 def run(steps, clip_norm=1.0):
     """Rows as the trainer writes them; the numbers are made up, but none equals another."""
-    rows = [{"model": {}, "training": {"clip_norm": clip_norm}, "peak_flops_source": "measured"}]
+    rows = [{"model": {}, "training": {"clip_norm": clip_norm}, **PEAK}]
     for step in range(steps):
         norm = 4 * 0.9 ** (step % 40) + step / 1e4
         rows.append(
@@ -105,6 +109,12 @@ def test_a_long_noisy_curve_has_its_mean_over_it_and_keeps_its_numbers():
     assert mean[0][1] == pytest.approx(np.mean(losses[:27]))  # at the ends of fewer, never of zeros
 
 
+def test_a_gap_stays_a_gap_and_does_not_pull_the_mean_down():
+    values = [4.0] * 6 + [math.nan] * 6
+    mean = running_mean(values, 3)
+    assert mean[:7] == [4.0] * 7 and all(math.isnan(value) for value in mean[7:])
+
+
 def test_the_lowest_validation_is_marked():
     label = "lowest validation: 6.00 after 10 steps"
     assert [x for x, _ in lines(plots.loss_curves(ROWS))[label]] == [10, 10]
@@ -177,7 +187,8 @@ def test_speed_and_share_have_a_panel_each_and_the_first_step_is_left_out_of_the
     assert speed["first step, left out"] == [[0, 100]]
     assert speed["_steps"] == points(ROWS, "tokens_per_second")[1:]
     assert [y for _, y in speed["median 5,010 tokens/s"]] == [5_010, 5_010]
-    assert "median 40.0 % of peak FLOP/s, measured" in share
+    assert "median 40.0 %" in share
+    assert "peak 0.0228 TFLOP/s: measured by a matrix product" in figure.axes[1].get_xlabel()
     assert share["first step, left out"] == [[0, 1]]  # percent
 
 

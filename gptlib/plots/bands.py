@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gptlib.plots.marks import axis_of_steps, marked
+from gptlib.plots.marks import axis_of_steps, log_axis, marked
 from gptlib.plots.palette import PALETTE, STYLE
 from gptlib.recordings import Recording
 from gptlib.recordings.bands import deviation, widened
@@ -45,6 +45,8 @@ def over_band(rows: list[Row], recording: Recording, title: str | None = None) -
             draw_band(axes, name, getattr(recording, name))
             draw_run(axes, rows, recording, name)
             axes.set_ylabel(LABELS[name])
+            if name == "gradient_norm":
+                log_axis(axes)
         panels[0].set_title(title)
         axis_of_steps(panels[-1])
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -53,8 +55,6 @@ def over_band(rows: list[Row], recording: Recording, title: str | None = None) -
 
 def draw_band(axes: Axes, name: str, recorded: Curve) -> None:
     """The range of the recorded seeds within the band."""
-    if name == "gradient_norm":
-        axes.set_yscale("log")
     low, high = widened(name, recorded)
     grey = PALETTE["grey"]
     lay: Any = {"color": grey, "linewidth": 0}

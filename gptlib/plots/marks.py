@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from gptlib.errors import ConfigError
 from gptlib.training.metrics import Row, curve, tokens_per_step
@@ -70,10 +70,21 @@ def marked(values: list[float]) -> dict[str, Any]:
 
 
 def axis_of_steps(axes: Axes, label: str = "step") -> None:
-    """Whole numbers with thousands parted; called once everything is drawn."""
-    left, right = axes.get_xlim()
-    if right - left < 1:  # a single step: room for its own tick and no other
-        axes.set_xlim((left + right - 1) / 2, (left + right + 1) / 2)
+    """Whole numbers with thousands parted; a single step has its own tick and no other."""
     axes.set_xlabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter("{x:,.0f}")
+
+
+def log_ticks(low: float, high: float) -> LogLocator:
+    """Ticks of a log axis from `low` to `high`: 1, 2, 5 in each decade of a few, else 1 alone."""
+    few = high < 100 * low
+    return LogLocator(subs=(1, 2, 5) if few else (1,))
+
+
+def log_axis(axes: Axes) -> None:
+    """A logarithmic y axis in plain numbers; called once everything is drawn."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(log_ticks(*axes.get_ylim()))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -6,7 +6,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from gptlib.errors import ConfigError
-from gptlib.plots.marks import axis_of_steps, marked, points
+from gptlib.plots.marks import axis_of_steps, log_axis, log_ticks, marked, points
 from gptlib.plots.palette import PALETTE, STYLE
 from gptlib.training.metrics import Row
 
@@ -35,7 +35,8 @@ def gradient_norms(rows: list[Row], title: str = "Gradient norm") -> Figure:
             share = sum(norm > limit for norm in before) / len(before)
             label = f"limit {limit:g}: {100 * share:.0f} % of the steps clipped"
             axes.axhline(limit, color=PALETTE["vermillion"], linestyle="--", label=label)
-        axes.set(title=title, ylabel="gradient norm (log)", yscale="log")
+        axes.set(title=title, ylabel="gradient norm (log)")
+        log_axis(axes)
         axes.grid(which="minor", alpha=0.12)
         axis_of_steps(axes)
         figure.legend(loc="outside lower center", ncols=3)
@@ -62,7 +63,8 @@ def layer_heat_map(rows: list[Row], title: str = "Gradient norm of every layer")
     lit = values[np.isfinite(values) & (values > 0)]
     if lit.size == 0:
         raise ConfigError("every layer's gradient is zero: the loss does not reach the model")
-    scale = LogNorm(lit.min(), max(lit.max(), 1.01 * lit.min()))
+    low, high = float(lit.min()), float(lit.max())
+    scale = LogNorm(low, max(high, 1.01 * low))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots()
         sides = edges([row["step"] for row in found])
@@ -72,7 +74,9 @@ def layer_heat_map(rows: list[Row], title: str = "Gradient norm of every layer")
         axes.set(title=title, ylabel="layer")
         axes.grid(False)
         axis_of_steps(axes)
-        figure.colorbar(picture, label="gradient norm (log)")
+        ticks = log_ticks(low, high)
+        bar = figure.colorbar(picture, label="gradient norm (log)", ticks=ticks, format="{x:g}")
+        bar.minorticks_off()
     return figure
 
 

@@ -27,8 +27,8 @@ def throughput(rows: list[Row], title: str = "Throughput and utilisation") -> Fi
     """
     steps, speeds = points(rows, "tokens_per_second")
     _, shares = points(rows, "utilisation")
-    source = rows[0].get("peak_flops_source")
-    peak = f"peak FLOP/s, {source}" if source else "peak FLOP/s"
+    peak, source = rows[0].get("peak_flops"), rows[0].get("peak_flops_source")
+    note = f"\npeak {peak / 1e12:.3g} TFLOP/s: {source}" if peak else ""
     with plt.rc_context(STYLE):
         figure, (upper, lower) = plt.subplots(2, sharex=True, figsize=(7.0, 5.5))
         draw_rate(upper, steps, speeds, "{:,.0f} tokens/s", PALETTE["blue"])
@@ -36,9 +36,9 @@ def throughput(rows: list[Row], title: str = "Throughput and utilisation") -> Fi
         upper.set_ylabel("tokens per second")
         upper.yaxis.set_major_formatter("{x:,.0f}")
         percent = [100 * share for share in shares]
-        draw_rate(lower, steps, percent, f"{{:.1f}} % of {peak}", PALETTE["vermillion"])
-        lower.set_ylabel("utilisation (%)")
-        axis_of_steps(lower)
+        draw_rate(lower, steps, percent, "{:.1f} %", PALETTE["vermillion"])
+        lower.set_ylabel("utilisation (% of peak)")
+        axis_of_steps(lower, f"step{note}")
     return figure
 
 

@@ -1,5 +1,6 @@
 """Why a curve may lie elsewhere: settings that differ, then the faults that leave such traces."""
 
+import math
 from statistics import median
 from typing import Any
 
@@ -42,8 +43,15 @@ def differing(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return [
         f"{name} is {value}, recorded {theirs[name]}"
         for name, value in mine.items()
-        if None not in (value, theirs.get(name)) and value != theirs[name]
+        if None not in (value, theirs.get(name)) and not same(value, theirs[name])
     ]
+
+
+def same(mine: Any, theirs: Any) -> bool:
+    """Whether two settings are equal; 3e-3 / 10 is not 3e-4 to the last bit, but the same rate."""
+    if isinstance(mine, float) and isinstance(theirs, float):
+        return math.isclose(mine, theirs, rel_tol=1e-9)
+    return bool(mine == theirs)
 
 
 def likely_reason(judged: dict[str, Deviation]) -> str:
