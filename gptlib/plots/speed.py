@@ -32,7 +32,7 @@ def throughput(rows: list[Row], title: str = "Throughput and utilisation") -> Fi
     with plt.rc_context(STYLE):
         figure, (upper, lower) = plt.subplots(2, sharex=True, figsize=(7.0, 5.5))
         draw_rate(upper, steps, speeds, "{:,.0f} tokens/s", PALETTE["blue"])
-        upper.set_title(title, pad=42)  # above the legend
+        upper.set_title(title, pad=26)  # above the legend
         upper.set_ylabel("tokens per second")
         upper.yaxis.set_major_formatter("{x:,.0f}")
         percent = [100 * share for share in shares]
@@ -54,4 +54,4 @@ def draw_rate(axes: Axes, steps: list[int], values: list[float], unit: str, colo
         label = f"median {unit.format(middle)}"
         axes.axhline(middle, color=PALETTE["grey"], linestyle="--", linewidth=1.2, label=label)
     axes.set_ylim(0, 1.08 * max([*rest, values[0]]))
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), borderaxespad=0)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, borderaxespad=0)
