@@ -66,3 +66,29 @@ def test_moments_go_to_another_optimizer_by_name():
     for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
         assert torch.equal(mine, other)
     assert "blocks.0.ln_1.weight.exp_avg" in moments(first)
+
+
+@pytest.mark.parametrize(("device", "fused"), [("cpu", True), ("meta", False)])
+def test_fused_where_the_device_has_it_and_never_assumed(device, fused):
+    with torch.device(device):
+        model = GPT(TINY)
+    assert make_optimizer(model, TrainingConfig()).defaults["fused"] is fused
+
+
+def test_fused_equals_plain_adamw():
+    model, twin = GPT(TINY, seed=1), GPT(TINY, seed=1)
+    optimizer = make_optimizer(model, TrainingConfig(weight_decay=0.3))
+    groups = [
+        {"params": [p for p in twin.parameters() if p.dim() >= 2], "weight_decay": 0.3},
+        {"params": [p for p in twin.parameters() if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    plain = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), fused=False, foreach=False)
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
+            mine.grad = torch.randn(mine.shape, generator=generator)
+            other.grad = mine.grad.clone()
+        optimizer.step()
+        plain.step()
+    for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7)
