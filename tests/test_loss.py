@@ -207,3 +207,17 @@ def test_a_second_derivative_or_a_second_backward_is_refused_not_wrong():
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_a_target_outside_the_vocabulary_is_refused():
+    # the columns to spare must not take it in
+    features, head, _ = draw(2, 4, 6)
+    for wrong in (-1, 6, 63, 64):
+        with pytest.raises(RuntimeError, match="index"):
+            HeadLoss.apply(features, head, torch.tensor([0, wrong]), True)
+
+
+def test_each_row_needs_a_target():
+    features, head, _ = draw(2, 4, 6)
+    with pytest.raises(ValueError, match="2 rows but 3 targets"):
+        HeadLoss.apply(features, head, torch.tensor([0, 1, 2]), True)

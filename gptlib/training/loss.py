@@ -56,7 +56,12 @@ class HeadLoss(torch.autograd.Function):
 
         Under autocast the matrix products have its format; softmax and sums have float32.
         `learn` tells whether `backward` will be called.
+
+        Raises:
+            ValueError: there are more or fewer targets than rows.
         """
+        if len(features) != len(targets):
+            raise ValueError(f"{len(features)} rows but {len(targets)} targets: give each row one")
         low, high = product_format(features), torch.promote_types(features.dtype, torch.float32)
         features, head = features.to(low), head.to(low)  # themselves without autocast
         memory = logits_memory(features, head)  # (R, V and more), for R rows at a time
@@ -69,7 +74,7 @@ class HeadLoss(torch.autograd.Function):
             target = targets[start : start + len(memory), None]  # (R, 1)
             logits = fill_logits(memory[: len(part)], part, head).to(high)
             log_p = torch.log_softmax(logits, dim=1, out=logits)  # in place
-            loss -= log_p.gather(1, target).sum()
+            loss -= log_p[:, : len(head)].gather(1, target).sum()
             if learn:
                 surplus = log_p.exp_()
                 surplus.scatter_add_(1, target, -torch.ones_like(target, dtype=high))
