@@ -122,10 +122,10 @@ def record_random_states(path):
 
 
 def begin(run, arguments, point=None):
-    """Fork a session; returns its process."""
+    """Fork a session."""
     process = os.fork()
     if process:
-        return process
+        return Session(process)
     code = 1
     try:
         with open(run.with_suffix(".log"), "a") as log:
@@ -149,9 +149,25 @@ def begin(run, arguments, point=None):
 # In the process that starts the sessions
 
 
-def ended(process):
-    """Wait; returns the exit code, or minus the signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+class Session:
+    """A forked process; its exit code once it has ended, or minus the signal that ended it."""
+
+    def __init__(self, process):
+        self.process, self.code = process, None
+
+    def ended(self, options=os.WNOHANG):
+        if self.code is None:
+            process, status = os.waitpid(self.process, options)
+            self.code = os.waitstatus_to_exitcode(status) if process else None
+        return self.code is not None
+
+    def wait(self):
+        self.ended(options=0)
+        return self.code
+
+    def kill(self, number):
+        if not self.ended():
+            os.kill(self.process, number)
 
 
 def leftovers(run):
@@ -206,7 +222,7 @@ def outcome(run):
 
 def finish(run, arguments, point=None):
     """Go on to the end."""
-    code = ended(begin(run, arguments, point))
+    code = begin(run, arguments, point).wait()
     if code:
         raise RuntimeError(f"exit code {code}: {run.with_suffix('.log').read_text()[-2_000:]}")
 
@@ -215,7 +231,7 @@ def at_points(run, arguments, points, spoil=False):
     """Be killed at each point in turn; `spoil` damages the newest checkpoint after the first."""
     seen = []
     for number, point in enumerate(points):
-        code = ended(begin(run, arguments, point))
+        code = begin(run, arguments, point).wait()
         seen.append({"code": code, **remains(run)})
         if spoil and number == 0:
             spoil_newest(run)
@@ -236,10 +252,10 @@ def by_chance(run, arguments, kind, count, writing, seconds, seed):
     while len(seen) < count:
         place, done = run.with_name(f"{run.name}-{len(rounds)}"), False
         while not done and len(seen) < count:
-            process = begin(place, arguments)
-            wait_for_a_moment(process, place, luck, seconds, len(seen) < writing, kind)
-            os.kill(process, number)
-            code = ended(process)
+            session = begin(place, arguments)
+            wait_for_a_moment(session, place, luck, seconds, len(seen) < writing, kind)
+            session.kill(number)
+            code = session.wait()
             done = code == 0 and is_done(place)
             if not done:
                 steps = steps_and_checkpoint(place)
@@ -249,24 +265,22 @@ def by_chance(run, arguments, kind, count, writing, seconds, seed):
     return {"kills": seen, "rounds": rounds}
 
 
-def wait_for_a_moment(process, run, luck, seconds, writing, kind):
+def wait_for_a_moment(session, run, luck, seconds, writing, kind):
     """Return at a random moment of a session, or within a write of it, or when it has ended."""
     if writing:
-        wait_until(process, lambda: "part" in leftovers(run))
+        wait_until(session, lambda: "part" in leftovers(run))
         time.sleep(luck.uniform(0, 0.01))
         return
     if kind != "SIGKILL":  # a signal is remembered from the moment the session listens
         before = len(states(run))
-        wait_until(process, lambda: len(states(run)) > before)
-    wait_until(process, lambda: False, luck.uniform(0, seconds / 2))
+        wait_until(session, lambda: len(states(run)) > before)
+    wait_until(session, lambda: False, luck.uniform(0, seconds / 2))
 
 
-def wait_until(process, condition, seconds=60.0):
-    """Return when the condition holds, the process has ended, or the time is over."""
+def wait_until(session, condition, seconds=60.0):
+    """Return when the condition holds, the session has ended, or the time is over."""
     last = time.monotonic() + seconds
-    while time.monotonic() < last and not condition():
-        if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            return  # it is not reaped yet, so its number is still its own
+    while time.monotonic() < last and not condition() and not session.ended():
         time.sleep(0.0005)
 
 

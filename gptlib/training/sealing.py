@@ -111,7 +111,7 @@ def pieces(tensors: Tensors) -> Iterator[bytes | memoryview]:
     text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of 8
     yield len(text).to_bytes(8, "little") + text
     for tensor in tensors.values():
-        plain = tensor.detach().cpu().contiguous().reshape(-1)  # (n,)
+        plain = tensor.detach().cpu().reshape(-1)  # (n,), copied if it does not lie in one piece
         yield plain.view(torch.uint8).numpy().data
 
 
