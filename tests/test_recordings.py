@@ -304,6 +304,20 @@ def test_an_order_that_never_gets_on_is_found(recording, monkeypatch):
     assert told.startswith("Your curve is unusual: ") and "what the model sees" in told
 
 
+def test_a_bundled_recording_begins_as_todays_code_does():
+    recorded = load_recording("09-sample-story")
+    assert ALPHABET.name == recorded.tokenizer
+    data = [windows(ALPHABET.encode(part[0]), 64) for part in split(STORY)]
+    config = TrainingConfig.from_dict(recorded.training).with_changes(layers_every=0)
+    model = GPT(GPTConfig.from_dict(recorded.model), seed=config.seed)
+    one = trainer.Trainer(model, *data, config, tokenizer=ALPHABET, corpus=STORY)
+    rows = one.train(until=2 * recorded.block)
+    assert different_settings(json.loads(json.dumps(rows[0])), recorded) == []
+    for name in ("loss", "gradient_norm", "validation_loss"):
+        mine, kept = points(rows, name, recorded.block)[1], getattr(recorded, name).first
+        assert mine == pytest.approx(kept[: len(mine)], rel=2e-3)
+
+
 def test_the_command_repeats_a_recording_with_three_seeds(recording, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(paths, "RECORDINGS", tmp_path)
     save(recording, tmp_path / "tiny.json")
