@@ -80,8 +80,21 @@ def test_each_point_of_the_loss_is_the_mean_of_a_block_and_its_range_that_of_the
 
 
 def test_norms_are_averaged_on_the_log_axis_on_which_they_are_drawn():
-    rows = [{"step": step, "gradient_norm": norm} for step, norm in enumerate([1.0, 100.0, 5.0])]
+    norms = enumerate([1.0, 100.0, 5.0])
+    rows = [{"step": step, "loss": 3.0, "gradient_norm": norm} for step, norm in norms]
     assert points(rows, "gradient_norm", 2) == ([1], [pytest.approx(10.0)])  # one block is complete
+
+
+def test_steps_that_float16_skipped_move_no_other_point():
+    skipping = [
+        {k: v for k, v in row.items() if k != "gradient_norm" or row["step"] not in (0, 1, 2)}
+        for row in RUNS[1]
+    ]
+    kept = recording_of([RUNS[0], skipping, RUNS[2]])
+    assert kept.gradient_norm.steps == RECORDING.gradient_norm.steps[1:]  # steps 0 and 1: no norm
+    assert kept.gradient_norm.low[1:] == RECORDING.gradient_norm.low[2:]
+    assert kept.loss == RECORDING.loss
+    assert deviation(skipping, RECORDING, "gradient_norm").share < 0.1
 
 
 def test_validation_losses_stay_single():

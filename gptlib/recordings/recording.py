@@ -51,18 +51,14 @@ class Recording:
     @property
     def rows(self) -> list[Row]:
         """The first run's curves in the form of ``metrics.jsonl``, for :mod:`gptlib.plots`."""
-        training = zip(self.loss.steps, self.loss.first, self.gradient_norm.first, strict=True)
         rows: list[Row] = [
-            {
-                "step": step,
-                "loss": loss,
-                "gradient_norm": norm,
-                "tokens": (step + 1) * self.tokens_per_step,
-            }
-            for step, loss, norm in training
+            {"step": step, "loss": loss, "tokens": (step + 1) * self.tokens_per_step}
+            for step, loss in zip(self.loss.steps, self.loss.first, strict=True)
         ]
-        validation = zip(self.validation_loss.steps, self.validation_loss.first, strict=True)
-        return rows + [{"step": step, "validation_loss": loss} for step, loss in validation]
+        for name in CURVES[1:]:
+            kept: Curve = getattr(self, name)
+            rows += [{"step": s, name: v} for s, v in zip(kept.steps, kept.first, strict=True)]
+        return rows
 
 
 def recording_of(runs: list[list[Row]]) -> Recording:
@@ -90,10 +86,16 @@ def recording_of(runs: list[list[Row]]) -> Recording:
 
 
 def range_of(curves: list[tuple[list[int], list[float]]]) -> Curve:
-    """The first of some curves over the same steps, and the range of all, point by point."""
-    values = list(zip(*(values for _, values in curves), strict=True))
-    columns = [column[0] for column in values], [*map(min, values)], [*map(max, values)]
-    return Curve(curves[0][0], *([round(value, DIGITS) for value in column] for column in columns))
+    """The first of some curves and the range of all, at the steps that all of them have."""
+    found = [dict(zip(*curve, strict=True)) for curve in curves]
+    steps = [step for step in curves[0][0] if all(step in values for values in found)]
+    columns = [[values[step] for values in found] for step in steps]
+    return Curve(
+        steps=steps,
+        first=[round(column[0], DIGITS) for column in columns],
+        low=[round(min(column), DIGITS) for column in columns],
+        high=[round(max(column), DIGITS) for column in columns],
+    )
 
 
 def points(rows: list[Row], name: str, block: int) -> tuple[list[int], list[float]]:
@@ -106,7 +108,8 @@ def points(rows: list[Row], name: str, block: int) -> tuple[list[int], list[floa
 
     Returns:
         The middle step and the mean of every complete block; the geometric mean of norms, so
-        that one spike does not stand for all. Both are empty where the run has not got so far.
+        that one spike does not stand for all. Steps that float16 skipped have no norm, so a
+        block may have fewer of them or be absent.
 
     Raises:
         ConfigError: no row holds `name`.
@@ -116,10 +119,14 @@ def points(rows: list[Row], name: str, block: int) -> tuple[list[int], list[floa
         raise ConfigError(f"no row of this run holds {name!r}: give the metrics of a whole run")
     if name == "validation_loss":
         return steps, values
-    blocks = [values[start : start + block] for start in range(0, len(values), block)]
+    done = curve(rows, "loss")[0][-1] + 1
+    blocks: dict[int, list[float]] = {}
+    for step, value in zip(steps, values, strict=True):
+        if step // block < done // block:  # the others are not complete yet
+            blocks.setdefault(step // block, []).append(value)
     mean = geometric_mean if name == "gradient_norm" else arithmetic_mean
-    whole = [mean(some) for some in blocks if len(some) == block]
-    return [number * block + block // 2 for number in range(len(whole))], whole
+    middles = [number * block + block // 2 for number in blocks]
+    return middles, [mean(some) for some in blocks.values()]
 
 
 def arithmetic_mean(values: list[float]) -> float:
