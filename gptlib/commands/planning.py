@@ -71,7 +71,7 @@ def heading(config: GPTConfig, name: str, machine: Machine, plan: Plan) -> str:
 
 def table(config: GPTConfig, machine: Machine, costs: Costs, plan: Plan) -> list[Line]:
     """The plan's figures, each with its unit and how it is known."""
-    known = "measured" if costs.measured and plan.processes == 1 else "modelled"
+    known = "measured steps" if costs.measured and plan.processes == 1 else "modelled"
     total, per_token = sum(plan.memory.values()), flops_per_token(config)
     limit = f" of {plan.memory_limit / GIB:.2f}" if plan.memory_limit else ""
     peak = machine.peak_flops * plan.processes

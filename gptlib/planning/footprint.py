@@ -51,6 +51,7 @@ def activation_bytes(
         block += B * H * T * FLOAT32  # one number for each row of weights
     else:
         block += (3 if config.dropout else 1) * B * H * T * T * low
+        block += 2 * R * C * low if B == 1 else 0  # scaled copies beside the whole (q, k, v)
     ids_and_positions = 8 * (R + T)
     ends = 2 * R * C * FLOAT32 + 2 * R * FLOAT32 + mask  # embedding's mask, final LayerNorm
     return L * block + ends + ids_and_positions

@@ -158,8 +158,8 @@ def within_session(steps: int, seconds: float, wish: Wish) -> int:
     if steps > fit:
         raise ConfigError(
             f"{steps:,} steps take {steps * seconds / 60:,.0f} minutes, the session has "
-            f"{minutes:,.0f}: {fit:,} steps fit (--steps), or leave --max-minutes to train, "
-            f"which goes on with the run in the next session"
+            f"{minutes:,.0f}: {fit:,} steps fit (--steps {fit}); or plan without --max-minutes, "
+            f"and train in several sessions (train --max-minutes … --resume)"
         )
     return steps
 

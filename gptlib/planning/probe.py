@@ -1,6 +1,6 @@
 """A few steps of the real model on this machine, in a process of their own.
 
-    python -m gptlib.planning.probe < {"config": {…}, "largest": 4}
+    echo '{"config": {…}, "largest": 4, "seconds": 10}' | python -m gptlib.planning.probe
 
 The process is new so that its peak of memory is that of training and of nothing before it.
 """
@@ -26,8 +26,8 @@ from gptlib.training.precision import Precision
 from gptlib.training.step import training_step
 from gptlib.training.trainer import Trainer
 
-LONG_ENOUGH = 3.0  # seconds: a micro-batch that takes longer tells enough
-ALTOGETHER = 10.0  # seconds to measure for, after two rounds
+LONG_ENOUGH = 15.0  # seconds: a micro-batch that takes longer tells enough
+ALTOGETHER = 10.0  # seconds to measure for: enough that a busy moment does not decide
 LOADED = Trainer  # unused here; training loads it, so its memory counts
 
 
@@ -64,12 +64,13 @@ class Trial:
         return seconds
 
 
-def take_steps(config: GPTConfig, largest: int) -> list[Probe]:
+def take_steps(config: GPTConfig, largest: int, seconds: float) -> list[Probe]:
     """Measure the kinds of step that :func:`gptlib.planning.costs.calibrate` needs.
 
     Args:
         config: the model.
         largest: windows in a micro-batch at most; sizes double from 1 up to it.
+        seconds: to measure for; one more round is taken whatever it lasts.
     """
     trial, sizes = Trial(config), [1]
     trial.step(Batch(1))  # the first step makes AdamW's moments: it is not typical
@@ -79,9 +80,8 @@ def take_steps(config: GPTConfig, largest: int) -> list[Probe]:
         sizes.append(2 * sizes[-1])
     kinds = [*map(Batch, sizes[-2:]), Batch(sizes[-1], accumulation=2)]
     trial.step(kinds[-1])
-    trial.seconds.clear()
     started, rounds = time.perf_counter(), 0
-    while rounds < 2 or time.perf_counter() - started < ALTOGETHER:
+    while rounds < 1 or time.perf_counter() - started < seconds:
         rounds += 1
         for batch in kinds:
             trial.step(batch)
@@ -90,13 +90,13 @@ def take_steps(config: GPTConfig, largest: int) -> list[Probe]:
     ]
 
 
-def run_probe(config: GPTConfig, largest: int) -> list[Probe]:
+def run_probe(config: GPTConfig, largest: int, seconds: float = ALTOGETHER) -> list[Probe]:
     """:func:`take_steps` in a new process.
 
     Raises:
         OutOfMemory: not even the smallest step fits.
     """
-    order = json.dumps({"config": config.to_dict(), "largest": largest})
+    order = json.dumps({"config": config.to_dict(), "largest": largest, "seconds": seconds})
     command = [sys.executable, "-m", "gptlib.planning.probe"]
     done = subprocess.run(command, input=order, capture_output=True, text=True)
     if done.returncode:
@@ -111,5 +111,5 @@ def run_probe(config: GPTConfig, largest: int) -> list[Probe]:
 
 if __name__ == "__main__":
     given = json.load(sys.stdin)
-    found = take_steps(GPTConfig.from_dict(given["config"]), given["largest"])
+    found = take_steps(GPTConfig.from_dict(given["config"]), given["largest"], given["seconds"])
     print(json.dumps([asdict(probe) for probe in found]))

@@ -1,0 +1,271 @@
+"""Claims on the planner: exact where shapes decide, honest where something is assumed."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gptlib.commands import planning
+from gptlib.config import GPTConfig, TrainingConfig
+from gptlib.errors import ConfigError, OutOfMemory
+from gptlib.model import GPT
+from gptlib.planning import probe as probing
+from gptlib.planning.costs import Costs, Probe, assume, calibrate
+from gptlib.planning.footprint import Batch, activation_bytes, memory_parts
+from gptlib.planning.machine import GIB, Machine, find_machine
+from gptlib.planning.plan import Wish, make_plan
+from gptlib.training.flops import flops_per_token
+from gptlib.training.optimizer import make_optimizer, moments
+from gptlib.training.step import training_step
+
+TINY = GPTConfig(vocab_size=53, context_length=24, n_layers=2, n_heads=4, width=32, dropout=0.0)
+GPT2 = GPTConfig.named("gpt2")
+CARD = Machine("card", "cuda", torch.float16, 14 * GIB, 65e12, here=False)
+FREE = Costs(1.0, 0.0, 0.0, 0, 0.0, measured=False)  # one second a window and nothing else
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def kept_by_autograd(config: GPTConfig, batch_size: int, dtype: torch.dtype) -> int:
+    """Bytes that a forward pass really keeps, the model's own weights left out."""
+    model = GPT(config, seed=0).train()
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    copies = {tuple(p.T.shape) for p in model.blocks.parameters() if p.dim() == 2}
+    kept: dict[int, torch.Tensor] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage().data_ptr()
+        is_copy = tensor.dtype == torch.bfloat16 and tuple(tensor.shape) in copies
+        if storage not in weights and not is_copy:
+            kept[storage] = tensor
+        return tensor
+
+    ids = torch.zeros(batch_size, config.context_length, dtype=torch.long)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast("cpu", dtype, enabled=dtype != torch.float32),
+    ):
+        note(model.features(ids))  # handed on to the loss
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize(
+    ("changes", "dtype"),
+    [
+        ({}, torch.float32),
+        ({"n_layers": 3, "n_heads": 2, "context_length": 40}, torch.float32),
+        ({"dropout": 0.1}, torch.float32),
+        ({"dropout": 0.1, "n_layers": 1, "context_length": 16}, torch.float32),
+        ({"width": 48, "qkv_bias": False}, torch.bfloat16),
+    ],
+)
+def test_the_formula_counts_every_byte_that_autograd_keeps(changes, dtype, batch_size):
+    config = GPTConfig.from_dict(TINY.to_dict() | changes)
+    counted = kept_by_autograd(config, batch_size, dtype)
+    assert activation_bytes(config, batch_size, dtype) == counted
+
+
+def test_parameters_gradients_and_moments_have_the_bytes_of_the_real_tensors():
+    model = GPT(TINY, seed=0)
+    optimizer = make_optimizer(model, TrainingConfig())
+    x = torch.zeros(2, TINY.context_length, dtype=torch.long)
+    training_step(model, optimizer, [(x, x)], 1e-3, 1.0)
+    parts = memory_parts(TINY, Batch(2, accumulation=2), torch.float32)
+    tensors = list(model.parameters())
+    assert parts["parameters"] == sum(tensor.nbytes for tensor in tensors)
+    assert parts["gradients"] == sum(t.grad.nbytes for t in tensors if t.grad is not None)
+    remembered = moments(optimizer)
+    assert parts["AdamW's moments"] == sum(
+        tensor.nbytes for name, tensor in remembered.items() if not name.endswith(".step")
+    )
+
+
+def test_activations_grow_with_the_micro_batch_and_nothing_else_grows_with_accumulation():
+    two, eight = (memory_parts(GPT2, Batch(size, 2), torch.float32) for size in (2, 8))
+    assert eight["activations"] == pytest.approx(4 * two["activations"], rel=1e-5)
+    assert {**eight, "activations": 0} == {**two, "activations": 0}
+    assert memory_parts(GPT2, Batch(4, 2), torch.float32) == memory_parts(
+        GPT2, Batch(4, 9), torch.float32
+    )
+
+
+def test_a_short_format_halves_what_matrix_products_read():
+    whole, half = (activation_bytes(TINY, 2, d) for d in (torch.float32, torch.bfloat16))
+    assert 0.5 < half / whole < 0.65  # LayerNorm's inputs stay in float32
+
+
+def measured(batch: Batch, truth: Costs) -> Probe:
+    """What a probe would see on a machine with these costs."""
+    return Probe(batch, truth.seconds(batch), truth.beside(batch) + 1_000 * batch.size)
+
+
+def test_calibration_finds_the_costs_behind_noiseless_steps_and_forecasts_larger_ones():
+    truth = Costs(0.5, 0.1, 0.3, 700, 25.0, measured=True)
+    kinds = [Batch(1), Batch(2), Batch(2, accumulation=2)]
+    found = calibrate([measured(kind, truth) for kind in kinds], lambda b: 1_000 * b.size)
+    larger = Batch(16, accumulation=5)
+    assert found.seconds(larger) == pytest.approx(5 * (0.1 + 16 * 0.5) + 0.3)
+    assert found.beside(larger) == truth.beside(larger)
+
+
+def test_calibration_by_one_size_alone_scales_with_the_windows():
+    truth = Costs(0.5, 0.0, 0.3, 700, 0.0, measured=True)
+    kinds = [Batch(1), Batch(1, accumulation=2)]
+    found = calibrate([measured(kind, truth) for kind in kinds], lambda b: 1_000 * b.size)
+    assert found.seconds(Batch(4)) == pytest.approx(4 * 0.5 + 0.3)
+
+
+@pytest.mark.parametrize("seconds", [(5.0, 1.0, 1.0), (1.0, 1.0, 9.0), (1.0, 9.0, 2.0)])
+def test_noise_never_makes_a_cost_negative(seconds):
+    kinds = [Batch(1), Batch(2), Batch(2, accumulation=2)]
+    probes = [Probe(kind, taken, 10) for kind, taken in zip(kinds, seconds, strict=True)]
+    found = calibrate(probes, lambda batch: 1_000)
+    assert min(found.window, found.micro_batch, found.update, found.process) >= 0
+    assert found.seconds(Batch(4)) > found.seconds(Batch(2)) > 0
+
+
+def test_the_step_is_shared_out_and_the_run_counted():
+    plan = make_plan(GPT2, Wish(tokens=2**24, tokens_per_step=2**18, batch_size=8), CARD, FREE)
+    assert (plan.batch, plan.tokens_per_step, plan.steps) == (Batch(8, 32), 2**18, 64)
+    assert plan.step_seconds == 8 * 32 and plan.tokens == 2**24
+    assert sum(plan.memory.values()) < CARD.memory
+
+
+def test_two_processes_share_the_micro_batches_and_are_not_quite_twice_as_fast():
+    one, two = (make_plan(GPT2, Wish(processes=n), CARD, FREE) for n in (1, 2))
+    assert one.accumulation == two.accumulation == 2 * two.batch.accumulation
+    assert one.tokens_per_step == two.tokens_per_step == 2**19  # GPT-3's half million
+    assert 1.5 < two.tokens_per_second / one.tokens_per_second < 2
+
+
+def test_without_a_wish_the_run_is_compute_optimal():
+    plan = make_plan(GPT2, Wish(), CARD, FREE)
+    assert plan.optimal_tokens == 20 * 124_439_808
+    assert 0 <= plan.tokens - plan.optimal_tokens < plan.tokens_per_step
+
+
+def test_the_chosen_micro_batch_is_the_largest_that_fits():
+    plan = make_plan(GPT2, Wish(), CARD, FREE)
+    doubled = make_plan(GPT2, Wish(batch_size=plan.batch.size), CARD, FREE)
+    assert doubled.memory == plan.memory
+    with pytest.raises(ConfigError):
+        make_plan(GPT2, Wish(batch_size=2 * plan.batch.size), CARD, FREE)
+
+
+def test_a_larger_micro_batch_is_not_chosen_where_measuring_shows_no_gain():
+    flat = replace(FREE, measured=True)
+    assert make_plan(GPT2, Wish(), CARD, flat).batch.size == 1
+    overhead = replace(flat, micro_batch=1.0)
+    assert make_plan(GPT2, Wish(), CARD, overhead).batch.size > 4
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        (Wish(batch_size=64), r"64 × 1,024 tokens needs [\d.]+ GiB, card has 14.0 GiB .*--batch-s"),
+        (Wish(memory=GIB), r"1 × 1,024 tokens needs .* has 1.0 GiB .*shorter --context-length"),
+        (Wish(steps=99, max_minutes=600), r"99 steps take [\d,]+ minutes, the session has 600: 70"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_value_limit_and_way_out(wish, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        make_plan(GPT2, wish, CARD, FREE)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_way_out_that_a_refusal_names_works():
+    with pytest.raises(ConfigError) as caught:
+        make_plan(GPT2, Wish(batch_size=64), CARD, FREE)
+    size = int(re.search(r"--batch-size (\d+)", str(caught.value))[1])
+    assert make_plan(GPT2, Wish(batch_size=size), CARD, FREE).batch.size == size
+
+
+def test_a_session_without_a_wished_length_is_filled():
+    plan = make_plan(GPT2, Wish(max_minutes=600), CARD, FREE)
+    assert plan.seconds <= 36_000 < plan.seconds + plan.step_seconds
+
+
+def test_a_card_that_is_not_here_is_modelled_by_its_promised_peak():
+    card = find_machine("t4")
+    assert not card.here and card.dtype == torch.float16
+    costs = assume(GPT2, card)
+    rate = 1_024 / costs.seconds(Batch(1))
+    assert not costs.measured
+    assert rate * flops_per_token(GPT2) / 65e12 == pytest.approx(0.3)
+    with pytest.raises(ConfigError, match="unknown device 'T5': known names are T4"):
+        find_machine("T5")
+
+
+def lines(output: str) -> list[str]:
+    """What was printed, blank lines left out."""
+    return [line for line in output.splitlines() if line.strip()]
+
+
+def test_the_table_marks_a_model_as_modelled_and_ends_with_the_command(capsys):
+    planning.plan_run("my.txt", "gpt2", {"dropout": 0.0}, "T4", Wish(processes=2))
+    printed = lines(capsys.readouterr().out)
+    assert "measured" not in "".join(printed)
+    assert printed[-1].startswith(
+        "torchrun --nproc_per_node 2 -m gptlib train my.txt --model gpt2 --dropout 0.0 "
+    )
+    assert any("assumed" in line for line in printed if "process" in line)
+
+
+def test_here_the_plan_is_made_from_trial_steps_and_says_so(capsys, monkeypatch):
+    asked: list[int] = []
+
+    def trial(config: GPTConfig, largest: int) -> list[Probe]:
+        asked.append(largest)
+        kinds = [Batch(1), Batch(2), Batch(2, accumulation=2)]
+        return [Probe(kind, kind.size * kind.accumulation, 10**9) for kind in kinds]
+
+    monkeypatch.setattr(planning, "run_probe", trial)
+    planning.plan_run("my.txt", "laptop", {}, None, Wish(batch_size=8, steps=3))
+    printed = lines(capsys.readouterr().out)
+    assert asked == [4]  # never the planned micro-batch itself
+    assert any("measured" in line for line in printed if "process" in line)
+    assert re.search(r"one step takes +\S+ +seconds +measured steps", "\n".join(printed))
+    assert "--steps 3 --batch-size 8" in printed[-1]
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        (Wish(steps=0), "steps is 0: it must be above 0"),
+        (Wish(steps=5, tokens=1e6), "give one"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_before_anything_is_measured(wish, message, monkeypatch):
+    monkeypatch.setattr(planning, "run_probe", None)
+    with pytest.raises(ConfigError, match=message):
+        planning.plan_run("my.txt", "laptop", {}, None, wish)
+
+
+def test_trial_steps_double_the_micro_batch_and_end_with_accumulation():
+    probes = probing.take_steps(TINY, largest=5, seconds=0)
+    assert [probe.batch for probe in probes] == [Batch(2), Batch(4), Batch(4, accumulation=2)]
+    assert all(probe.seconds > 0 for probe in probes)
+
+
+def test_trial_steps_that_fail_say_so_in_one_line(monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback …\nMemoryError: no room")
+    monkeypatch.setattr(probing.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(OutOfMemory, match=r"failed \(MemoryError: no room\): plan a smaller"):
+        probing.run_probe(TINY, 1)
+
+
+def test_a_trial_in_a_process_of_its_own_measures_that_process():
+    small, twice = probing.run_probe(TINY, 1, seconds=0)
+    assert (small.batch, twice.batch) == (Batch(1), Batch(1, accumulation=2))
+    if sys.platform != "win32":
+        assert 50 * 2**20 < small.peak_memory <= twice.peak_memory
