@@ -131,6 +131,26 @@ def test_moments_of_another_shape_are_refused_before_the_model_changes(tmp_path)
     assert all(torch.equal(before[name], t) for name, t in other.state_dict().items())
 
 
+def forget(state):
+    state.clear()
+
+
+def remember_more(state):
+    state["max_exp_avg_sq"] = torch.zeros(4)
+
+
+@pytest.mark.parametrize("change", [forget, remember_more])
+def test_moments_too_few_or_too_many_are_refused_before_the_model_changes(tmp_path, change):
+    model, optimizer = trained()
+    change(optimizer.state[model.ln_final.bias])
+    folder = save_checkpoint(tmp_path, model, optimizer, {**STATE, "step": 1})
+    other, its_optimizer = trained(seed=1)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"missing or unknown tensors \(ln_final\.bias\."):
+        restore_checkpoint(load_checkpoint(folder), other, its_optimizer)
+    assert all(torch.equal(before[name], t) for name, t in other.state_dict().items())
+
+
 LACKING = ["step", "model", "parameter_groups", "fingerprints", "files"]
 
 

@@ -149,6 +149,16 @@ def test_a_mount_may_not_know_how_to_sync_a_folder(run, drive, monkeypatch, answ
         save(run, step=4)
 
 
+def test_a_folder_that_did_not_reach_the_disk_is_no_copy(run, drive, monkeypatch):
+    def fail(folder):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(module, "sync_folder", fail)
+    with pytest.warns(UserWarning, match=r"no copy of .* Input/output error"):
+        assert not copy_run(run, drive)
+    assert names(drive / "my-run") == []
+
+
 def test_a_drive_that_is_not_mounted_gets_no_copy_in_its_place(run, tmp_path):
     with pytest.warns(UserWarning, match="no copy of"):
         assert not copy_run(run, tmp_path / "not mounted" / "copies")
@@ -236,11 +246,14 @@ def test_a_mount_that_fails_while_fetching_is_an_error_not_an_older_checkpoint(
     run, drive, tmp_path, monkeypatch
 ):
     copy_run(run, drive)
+    copy_file = module.copy_file
 
-    def fail(source, target):
-        raise OSError(errno.EIO, "Input/output error")
+    def fail_at_the_newest(source, target):
+        if source.parent.name == "step-00000003":
+            raise OSError(errno.EIO, "Input/output error")
+        copy_file(source, target)
 
-    monkeypatch.setattr(module, "copy_file", fail)
+    monkeypatch.setattr(module, "copy_file", fail_at_the_newest)
     with pytest.raises(CheckpointError, match=r"could not be brought back .*repeat the command"):
         fetch_run(tmp_path / "back" / "my-run", drive)
 
