@@ -234,6 +234,11 @@ def far(low, high, steps=10, loss=3.0):
     return Deviation(list(range(steps)), [loss] * steps, beyond, [1.0] * steps)
 
 
+def test_a_curve_is_unusual_if_more_than_a_tenth_of_its_points_lie_outside():
+    assert not far(0, 0).unusual and not far(4, 5).unusual  # 1 of 10
+    assert far(4, 6).unusual and far(6, 4).unusual
+
+
 @pytest.mark.parametrize(
     ("loss", "validation", "norm", "reason"),
     [
