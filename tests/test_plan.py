@@ -1,5 +1,6 @@
 """Claims on the planner: exact where shapes decide, honest where something is assumed."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -7,7 +8,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from gptlib.cli import app
+from gptlib.cli.train import train
 from gptlib.commands import planning
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.errors import ConfigError, OutOfMemory
@@ -236,6 +240,19 @@ def test_here_the_plan_is_made_from_trial_steps_and_says_so(capsys, monkeypatch)
     assert any("measured" in line for line in printed if "process" in line)
     assert re.search(r"one step takes +\S+ +seconds +measured steps", "\n".join(printed))
     assert "--steps 3 --batch-size 8" in printed[-1]
+
+
+def test_train_knows_every_option_of_the_proposed_command():
+    options = ["--context-length", "256", "--vocab-size", "99", "--tokens", "1e7"]
+    session = ["--device", "L4", "--max-minutes", "600", "--processes", "2"]
+    shown = CliRunner().invoke(app, ["plan", "my.txt", *options, *session])
+    assert shown.exit_code == 0, shown.output
+    command = lines(shown.output)[-1]
+    known = set(inspect.signature(train).parameters)
+    assert {word[2:].replace("-", "_") for word in re.findall(r" (--\S+)", command)} <= known | {
+        "nproc_per_node"
+    }
+    assert "--context-length 256" in command and "--max-minutes 600.0" in command
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def train_command(
     """The command that begins this run, and goes on with it when it is given again."""
     options = {
         "model": model_name,
-        **shape,
+        **{name: value for name, value in shape.items() if name != "vocab_size"},  # a tokenizer's
         "settings": "foundation" if plan.steps >= LONG_RUN else "fast",
         "steps": plan.steps,
         "batch_size": plan.batch.size,
