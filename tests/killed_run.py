@@ -211,6 +211,7 @@ def outcome(run):
         {name: value for name, value in row.items() if name not in NOT_REPEATED}
         for row in metrics.read_metrics(run)
     ]
+    rows[0]["training"].pop("checkpoint_every")  # changes nothing but when there are checkpoints
     return {
         "step": state["step"],
         "tensors": numbers,
@@ -239,7 +240,7 @@ def at_points(run, arguments, points, spoil=False):
     return {"kills": seen, **outcome(run)}
 
 
-def by_chance(run, arguments, kind, count, writing, seconds, seed):
+def by_chance(run, arguments, kind, count, writing, seconds, seed, options=()):
     """Be ended at random moments, and go on; as many runs as it takes.
 
     Args:
@@ -247,7 +248,9 @@ def by_chance(run, arguments, kind, count, writing, seconds, seed):
         count: how often.
         writing: how many of these while a checkpoint is written; such a moment is waited for.
         seconds: that a whole run takes.
+        options: added to the command.
     """
+    arguments = [*arguments, *options]
     luck, seen, rounds, number = random.Random(seed), [], [], signal.Signals[kind]
     while len(seen) < count:
         place, done = run.with_name(f"{run.name}-{len(rounds)}"), False
