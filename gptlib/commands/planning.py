@@ -121,7 +121,7 @@ def process(costs: Costs) -> str:
 
 def hours(value: float) -> str:
     """Hours with as many digits as they deserve."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def print_table(lines: list[Line]) -> None:
