@@ -8,7 +8,8 @@ Measured on a model of 30,000 parameters (characters of sample-story, 200 steps;
 three recorded seeds and a fresh one out of 40): 97 % of a fresh run's points lie in the band. They
 hang together, though: 11 % of these healthy runs have more than `TOLERATED` of some curve's points
 outside. The rate depends on how alike the recorded seeds happen to be: for four recordings it was
-0, 3, 9 and 19 of 37 fresh runs. What is outside is therefore called unusual, never wrong.
+0, 3, 9 and 19 of 37 fresh runs. What is outside is therefore called unusual, never wrong. With the
+larger model of the recording 09-sample-story, 10 of 10 fresh seeds were normal, 99.8 % inside.
 """
 
 import math
