@@ -143,7 +143,7 @@ class TrainingConfig(Settings):
     evaluate_every: int = 20  # steps between validations; the last step is always validated
     evaluate_batches: int = 0  # batches of a validation, spread evenly; 0 takes all of the split
     sample_every: int = 0  # steps between sample texts; 0 writes none
-    checkpoint_every: int = 0  # steps between checkpoints; 0 keeps the last only
+    checkpoint_every: int = 0  # steps between checkpoints, beside each best one; 0: the last only
     autosave_minutes: float = 10.0  # minutes after which a checkpoint is due; 0 waits for none
     layers_every: int = 0  # steps between gradient norms of every layer; 0 measures none
     seed: int = 42  # of the parameters, the order of the windows, and dropout

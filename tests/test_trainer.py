@@ -12,8 +12,10 @@ from gptlib.data.windows import windows
 from gptlib.errors import CheckpointError, ConfigError, RunExists, TokenOutOfRange, TrainingDiverged
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
+from gptlib.training.checkpoint import load_checkpoint
 from gptlib.training.metrics import best_validation, curve, read_metrics
 from gptlib.training.progress import log_to, progress_bar
+from gptlib.training.rotation import checkpoints, step_of
 from gptlib.training.step import training_step
 from gptlib.training.trainer import Trainer
 
@@ -262,6 +264,31 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
     rows = trainer(tmp_path / "run").train(resume=True)
     assert losses(rows) == losses(trainer().train())
     assert sum("model" in row for row in read_metrics(tmp_path / "run")) == 1
+
+
+def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path, monkeypatch):
+    losses = iter([9.0, 3.0, 1.0, 2.0, 2.0, 2.0])
+    monkeypatch.setattr("gptlib.training.trainer.evaluate", lambda *_: next(losses))
+    trainer(tmp_path / "run", evaluate_every=2, checkpoint_every=5).train()
+    kept = [step_of(folder) for folder in checkpoints(tmp_path / "run")]
+    assert kept == [4, 5, 10]  # step 4 was the best; step 2 was, until then
+    assert load_checkpoint(tmp_path / "run").state["best_step"] == 4
+
+
+def test_a_best_step_without_a_checkpoint_protects_none(tmp_path, monkeypatch):
+    losses = iter([9.0, 3.0, 1.0, 2.0, 2.0, 2.0])
+    monkeypatch.setattr("gptlib.training.trainer.evaluate", lambda *_: next(losses))
+    trainer(tmp_path / "run", evaluate_every=2).train()
+    state = load_checkpoint(tmp_path / "run").state
+    assert (state["best_step"], state["best_validation"]) == (10, 2.0)
+
+
+def test_metrics_that_lost_rows_are_a_warning(tmp_path):
+    trainer(tmp_path / "run").train(until=5)
+    file = tmp_path / "run" / "metrics.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-2]))
+    with pytest.warns(UserWarning, match="has lost rows"):
+        trainer(tmp_path / "run").train(resume=True)
 
 
 def test_resuming_a_finished_run_gives_its_rows(tmp_path):

@@ -77,7 +77,7 @@ def train(
         int | None, typer.Option(help="Steps between sample texts; 0 writes none.")
     ] = None,
     checkpoint_every: Annotated[
-        int | None, typer.Option(help="Steps between checkpoints; 0 keeps the last only.")
+        int | None, typer.Option(help="Steps between checkpoints, beside each best; 0: the last.")
     ] = None,
     autosave_minutes: Annotated[
         float | None, typer.Option(help="Minutes after which a checkpoint is due; 0: none is.")

@@ -4,7 +4,6 @@ Such folders are slow and may fail. A copy is verified before it gets its name, 
 cannot be made is a warning: training goes on, and the next checkpoint tries again.
 """
 
-import errno
 import filecmp
 import os
 import shutil
@@ -18,7 +17,6 @@ from gptlib.training.sealed import STATE, check_names, check_plain, read_state, 
 from gptlib.training.sealing import beside, put_in_place, sync_folder
 
 BESIDE = (FILE_NAME, "settings.toml")
-NOT_OFFERED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what a mount may say to fsync
 
 
 def copy_run(run_folder: Path, copies: Path) -> bool:
@@ -117,9 +115,9 @@ def copy_checkpoint(folder: Path, run_folder: Path) -> None:
         names = read_state(folder)["files"]
         for name in (*names, STATE):
             copy_file(folder / name, part / name)
-        sync_mounted(part)
+        sync_folder(part)
         verify_sealed(part)
-        put_in_place(part, target, sync_mounted)
+        put_in_place(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -175,12 +173,3 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfileobj(bytes_from, bytes_to, 1 << 20)
         bytes_to.flush()
         os.fsync(bytes_to.fileno())
-
-
-def sync_mounted(folder: Path) -> None:
-    """As :func:`sync_folder`, where the mount offers it."""
-    try:
-        sync_folder(folder)
-    except OSError as error:
-        if error.errno not in NOT_OFFERED:
-            raise

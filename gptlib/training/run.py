@@ -1,6 +1,7 @@
 """What is kept of a training run: its metrics always, its checkpoints where it has a folder."""
 
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from gptlib.training.copies import copy_run, fetch_run
 from gptlib.training.metrics import FILE_NAME, MetricsLog, Row, best_validation, read_metrics
 from gptlib.training.precision import Precision
 from gptlib.training.reproducibility import fingerprint_of, warn_of_changes
-from gptlib.training.rotation import checkpoints, clean_up
+from gptlib.training.rotation import checkpoints, clean_up, step_of
 
 # How often a run is looked at does not change it, so a resumed run may look more or less often.
 INTERVALS = (
@@ -144,6 +145,8 @@ class Run:
         check_same(folder, "training", before, self.config.to_dict())
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
         rows = read_metrics(folder)[: state["metrics_rows"]]
+        if len(rows) < state["metrics_rows"]:
+            warnings.warn(f"{folder}: {FILE_NAME} has lost rows: curves have a gap", stacklevel=2)
         warn_of_changes(folder, state["environment"], about["environment"])
         restore_checkpoint(checkpoint, model, optimizer)
         precision.restore(state["precision"])
@@ -160,7 +163,10 @@ class Run:
             return
         started = time.monotonic()
         self.log.flush()
-        best_step, best_loss = best_validation(self.log.rows)
+        kept = {step, *map(step_of, checkpoints(self.folder))}
+        best_step, best_loss = best_validation(
+            [row for row in self.log.rows if row.get("step") in kept]
+        )
         state = {
             "step": step,
             "samples_consumed": step * self.config.batch_size * self.config.accumulation,

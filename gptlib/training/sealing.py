@@ -9,12 +9,13 @@ what a killed process leaves has another name, by which it can be told apart:
 ``.NAME.XXXXXXXX.gone``  was being deleted
 """
 
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch
 from gptlib.errors import CheckpointError
 from gptlib.training.sealed import FORMAT, STATE, VERSION, Tensors, sealed_bytes
 
+NOT_OFFERED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what a mount may say to fsync
 SPARE = 1.05  # room to ask for, per byte to write: for folders, lists and other programs
 DTYPES = {
     torch.float64: "F64",
@@ -116,17 +118,20 @@ def pieces(tensors: Tensors) -> Iterator[bytes | memoryview]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Write a folder's list of names through to the disk."""
+    """Write a folder's list of names through to the disk, where the disk offers it."""
     if os.name == "nt":
         return  # Windows cannot open a folder, and orders its renames itself
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
     finally:
         os.close(handle)
 
 
-def put_in_place(part: Path, folder: Path, sync: Callable[[Path], None] = sync_folder) -> None:
+def put_in_place(part: Path, folder: Path) -> None:
     """Give a complete folder its name; what has that name stands aside until that is certain."""
     aside = beside(folder, "old") if os.path.lexists(folder) else None
     if aside:
@@ -137,7 +142,7 @@ def put_in_place(part: Path, folder: Path, sync: Callable[[Path], None] = sync_f
         if aside:
             os.rename(aside, folder)
         raise
-    sync(folder.parent)
+    sync_folder(folder.parent)
     if aside:
         delete(aside)
 

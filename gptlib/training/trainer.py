@@ -21,7 +21,7 @@ from gptlib.training import parallel
 from gptlib.training.clipping import layer_norms
 from gptlib.training.evaluation import evaluate, spread
 from gptlib.training.measuring import about_run, step_cost
-from gptlib.training.metrics import Row, curve
+from gptlib.training.metrics import Row, best_validation, curve
 from gptlib.training.optimizer import make_optimizer
 from gptlib.training.precision import Precision
 from gptlib.training.progress import progress_bar
@@ -161,25 +161,26 @@ class Trainer:
         """Validate, write a sample and save, where this step is due for it."""
         if parallel.rank() > 0:
             return
-        if self.due(self.config.evaluate_every):
-            self.validate()
+        best = self.due(self.config.evaluate_every) and self.validate()
         if self.tokenizer and self.due(self.config.sample_every):
             self.write_sample(self.tokenizer)
-        if self.step and (self.due(self.config.checkpoint_every) or self.run.overdue()):
+        wanted = self.due(self.config.checkpoint_every) or (best and self.config.checkpoint_every)
+        if self.step and (wanted or self.run.overdue()):
             self.run.save(self.step, *self.kept)
 
     def due(self, every: int) -> bool:
         """Whether something that happens every `every` steps, and at the end, happens now."""
         return every > 0 and (self.step % every == 0 or self.step == self.config.steps)
 
-    def validate(self) -> None:
-        """Measure the validation loss, and report it beside the training loss since last time."""
+    def validate(self) -> bool:
+        """Measure and report the validation loss; returns whether it is the lowest so far."""
         with self.precision.autocast():
             loss = evaluate(self.model, *self.validation, self.config.batch_size)
         recent = curve(self.run.log.rows, "loss")[1][-self.config.evaluate_every :]
         self.run.log.add(step=self.step, validation_loss=loss)
         training = f"{sum(recent) / len(recent):.4f}" if recent else "   –  "
         self.report(f"step {self.step:>5}   training {training}   validation {loss:.4f}")
+        return best_validation(self.run.log.rows)[0] == self.step
 
     def write_sample(self, tokenizer: Tokenizer) -> None:
         """Continue the first words of the validation text, always with the same luck."""
