@@ -2,13 +2,14 @@
 
 The files stand in the order of the course; each imports only from those before it::
 
-    errors, paths, files, config, environment   the ground
+    errors, paths, files, config, settings      the ground, with environment
     tokenizer                                   text → token ids          notebook 01
     attention, block, model                     token ids → logits        notebooks 02–04
     generation                                  logits → text             notebook 04
-    data, training                              text → a trained model    notebook 05
-    recordings, plots                           curves, kept and drawn
-    course, cli                                 the notebooks and ``python -m gptlib``
+    data, training                              text → a trained model    notebooks 05, 09
+    planning                                    what a run will need
+    recordings, plots                           curves, kept, judged and drawn
+    course, commands, cli                       the notebooks and ``python -m gptlib``
 """
 
 import os
