@@ -151,9 +151,18 @@ def test_an_epoch_sees_every_window_once():
     assert sorted(seen) == sorted(tuple(row.tolist()) for row in TRAIN[0][:36])
 
 
-@pytest.mark.parametrize(
-    "changes", [{"evaluate_every": 1}, {"sample_every": 1}, {"checkpoint_every": 1}, {"report": 1}]
-)
+LOOKS = [
+    {"evaluate_every": 1},
+    {"evaluate_batches": 1},
+    {"sample_every": 1},
+    {"checkpoint_every": 1},
+    {"autosave_minutes": 1e-9},
+    {"layers_every": 1},
+    {"report": 1},
+]
+
+
+@pytest.mark.parametrize("changes", LOOKS, ids=lambda changes: next(iter(changes)))
 def test_looking_at_a_run_changes_nothing_in_it(changes, tmp_path):
     plain = trainer()
     expected = losses(plain.train()), digest(plain)
