@@ -1,6 +1,5 @@
 """Choosing tokens against hand-worked numbers, and whole texts against transformers' generate."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -26,21 +25,14 @@ from gptlib.generation import (
 from gptlib.model import GPT
 from gptlib.tokenizer import BPETokenizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FIVE = torch.tensor([[4.0, 3.0, 2.0, 1.0, 0.0]])  # probabilities .636 .234 .086 .032 .012
 THREE = torch.tensor([[2.0, 1.0, 0.0]])
 SMALL = GPTConfig(vocab_size=61, context_length=16, n_layers=2, n_heads=2, width=24, dropout=0.0)
 # Characters of two, three and four bytes, so that one token is often a part of a character.
 TEXT = "وحد نهار كنت رايح للسوق 🙂🌍 déjà vu, then bread — 🥖 خبز. " * 3
 TOKENIZER = BPETokenizer.train(TEXT, 300, special_tokens=["<|endoftext|>"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On models this small a second thread waits more than it works."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def stream(seed: int) -> torch.Generator:

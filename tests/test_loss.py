@@ -15,15 +15,9 @@ from gptlib.model import GPT
 from gptlib.training import loss as loss_file
 from gptlib.training.loss import HeadLoss, next_token_loss
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = GPTConfig(vocab_size=50, context_length=16, n_layers=2, n_heads=2, width=12, dropout=0.0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

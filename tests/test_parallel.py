@@ -15,17 +15,10 @@ from gptlib.training import parallel
 from gptlib.training.checkpoint import checkpoints, load_checkpoint
 from gptlib.training.metrics import curve, read_metrics
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1")
 SCRIPT = Path(__file__).with_name("two_processes.py")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As many as each of the two processes has."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def two_processes(folder, kill_at=-1):

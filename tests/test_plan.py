@@ -25,18 +25,12 @@ from gptlib.training.flops import flops_per_token
 from gptlib.training.optimizer import make_optimizer, moments
 from gptlib.training.step import training_step
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = GPTConfig(vocab_size=53, context_length=24, n_layers=2, n_heads=4, width=32, dropout=0.0)
 GPT2 = GPTConfig.named("gpt2")
 CARD = Machine("card", "cuda", torch.float16, 14 * GIB, 65e12, here=False)
 FREE = Costs(1.0, 0.0, 0.0, 0, 0.0, measured=False)  # one second a window and nothing else
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def kept_by_autograd(config: GPTConfig, batch_size: int, dtype: torch.dtype) -> int:

@@ -14,17 +14,10 @@ from gptlib.training.optimizer import make_optimizer
 from gptlib.training.precision import FIRST_SCALE, GROWS_AFTER, Precision
 from gptlib.training.step import training_step
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 BATCH = [(TRAIN[0][:4], TRAIN[1][:4])]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads that share a tensor of a few numbers mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def step(precision, model=None):

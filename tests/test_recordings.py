@@ -27,6 +27,8 @@ from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training import trainer
 from gptlib.training.metrics import curve
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TRAINING = {"steps": 120, "batch_size": 4, "accumulation": 2, "learning_rate": 1e-3, "seed": 7}
 
 
@@ -265,15 +267,6 @@ TINY = GPTConfig(
 PLAN = TrainingConfig(
     steps=60, batch_size=8, learning_rate=5e-3, warmup_steps=20, evaluate_every=15, seed=1
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads that share a tensor of a few numbers mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def train(seed, data=DATA, **changes):

@@ -19,21 +19,14 @@ from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training.budget import with_budget
 from gptlib.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TOKENIZER = CharacterTokenizer.train("abcdefgh")
 TINY = GPTConfig(
     vocab_size=TOKENIZER.vocab_size, context_length=4, n_layers=1, n_heads=1, width=4, dropout=0.0
 )
 GENERATOR = torch.Generator().manual_seed(0)
 IDS = torch.randint(0, TOKENIZER.vocab_size, (2, 2_000, 4), generator=GENERATOR)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads that share a tensor of a few numbers mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # One layer over another

@@ -5,13 +5,12 @@ import math
 
 import pytest
 import torch
+from small_run import TINY, TOKENIZER, TRAIN, VALIDATION
 from torch.nn import functional as F
 
 from gptlib.config import GPTConfig, TrainingConfig
-from gptlib.data.windows import windows
 from gptlib.errors import CheckpointError, ConfigError, RunExists, TokenOutOfRange, TrainingDiverged
 from gptlib.model import GPT
-from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training.checkpoint import load_checkpoint
 from gptlib.training.metrics import best_validation, curve, read_metrics
 from gptlib.training.progress import log_to, progress_bar
@@ -19,25 +18,11 @@ from gptlib.training.rotation import checkpoints, step_of
 from gptlib.training.step import training_step
 from gptlib.training.trainer import Trainer
 
-TEXT = "the theme then the hem, and then the theme again; " * 8
-TOKENIZER = CharacterTokenizer.train(TEXT)
-TINY = GPTConfig(
-    vocab_size=TOKENIZER.vocab_size, context_length=8, n_layers=2, n_heads=2, width=8, dropout=0.2
-)
-IDS = TOKENIZER.encode(TEXT)
-TRAIN, VALIDATION = windows(IDS[:320], 8), windows(IDS[320:], 8)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = TrainingConfig(
     steps=10, batch_size=4, learning_rate=1e-2, warmup_steps=2, evaluate_every=5
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads that share a tensor of a few numbers mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def trainer(run_folder=None, model=None, data=TRAIN, tokenizer=TOKENIZER, report=None, **changes):

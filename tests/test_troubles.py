@@ -19,14 +19,7 @@ from gptlib.training.checkpoint import load_checkpoint
 from gptlib.training.trainer import Trainer
 from gptlib.training.troubles import named_step
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads that share a tensor of a few numbers mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def at_step(number, monkeypatch, action):

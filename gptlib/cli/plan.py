@@ -4,23 +4,19 @@ from typing import Annotated
 
 import typer
 
-SHAPE = ("context_length", "n_layers", "n_heads", "width", "dropout", "vocab_size")
+from gptlib.cli.options import SHAPE, ContextLength, Dropout, Heads, Layers, Model, Width
 
 
 def plan(
     corpus: Annotated[
         str, typer.Argument(help="What to train on: only written into the command, not read.")
     ] = "TEXT",
-    model: Annotated[
-        str, typer.Option(help="A model's name or size, such as laptop, gpt2 or 124M.")
-    ] = "gpt2",
-    context_length: Annotated[
-        int | None, typer.Option(help="Tokens in one window. This and the next: the model's own.")
-    ] = None,
-    n_layers: Annotated[int | None, typer.Option(help="Blocks, one on top of the other.")] = None,
-    n_heads: Annotated[int | None, typer.Option(help="Attention heads in each block.")] = None,
-    width: Annotated[int | None, typer.Option(help="Numbers that stand for a position.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Share of activations zeroed.")] = None,
+    model: Model = "gpt2",
+    context_length: ContextLength = None,
+    n_layers: Layers = None,
+    n_heads: Heads = None,
+    width: Width = None,
+    dropout: Dropout = None,
     vocab_size: Annotated[
         int | None, typer.Option(help="Tokens that the tokenizer knows. Left out: GPT-2's.")
     ] = None,
@@ -63,4 +59,5 @@ def plan(
         max_minutes=max_minutes,
         memory=None if memory_gb is None else int(memory_gb * 2**30),
     )
-    plan_run(corpus, model, {name: given[name] for name in SHAPE if name in given}, device, wish)
+    shape = {name: given[name] for name in (*SHAPE, "vocab_size") if name in given}
+    plan_run(corpus, model, shape, device, wish)

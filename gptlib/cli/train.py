@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
+from gptlib.cli.options import SHAPE, ContextLength, Dropout, Heads, Layers, Model, Width
 from gptlib.errors import ConfigError
 from gptlib.settings import BUDGETS
-
-SHAPE = ("context_length", "n_layers", "n_heads", "width", "dropout")
 
 
 def train(
@@ -19,19 +18,15 @@ def train(
             "python-docs), or a .txt, .jsonl or .parquet file, or a folder of these."
         ),
     ],
-    model: Annotated[
-        str, typer.Option(help="A model's name or size, such as laptop, gpt2 or 124M.")
-    ] = "laptop",
+    model: Model = "laptop",
     tokenizer: Annotated[
         str, typer.Option(help="gpt2, characters, or a folder that holds a saved tokenizer.")
     ] = "gpt2",
-    context_length: Annotated[
-        int | None, typer.Option(help="Tokens in one window. This and the next: the model's own.")
-    ] = None,
-    n_layers: Annotated[int | None, typer.Option(help="Blocks, one on top of the other.")] = None,
-    n_heads: Annotated[int | None, typer.Option(help="Attention heads in each block.")] = None,
-    width: Annotated[int | None, typer.Option(help="Numbers that stand for a position.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="Share of activations zeroed.")] = None,
+    context_length: ContextLength = None,
+    n_layers: Layers = None,
+    n_heads: Heads = None,
+    width: Width = None,
+    dropout: Dropout = None,
     settings: Annotated[
         str,
         typer.Option(
