@@ -83,9 +83,11 @@ def test_compare_prints_the_sentence_and_draws_the_run_over_the_band(runs, recor
 
 def test_record_hands_its_words_on(monkeypatch):
     monkeypatch.setattr(recording, "record_run", lambda *words: words)
-    assert call("record", "runs/a", "05-a") == ["('runs/a', '05-a', None, None)"]
+    assert call("record", "runs/a", "05-a") == ["('runs/a', '05-a', None, None, False)"]
     told = call("record", "05-a", "05-b", "--corpus", "sample-story", "--tokenizer", "gpt2")
-    assert told == ["('05-a', '05-b', 'sample-story', 'gpt2')"]
+    assert told == ["('05-a', '05-b', 'sample-story', 'gpt2', False)"]
+    told = call("record", "runs/a", "05-a", "--replace")
+    assert told == ["('runs/a', '05-a', None, None, True)"]
 
 
 def test_what_is_missing_is_named(runs, recorded, tmp_path):

@@ -195,16 +195,35 @@ def test_a_run_that_still_goes_on_is_judged_so_far():
     assert verdict(run(20)[:2], RECORDING).startswith("Too early to tell: ")
 
 
-def test_other_settings_and_texts_are_named_before_anything_is_judged():
-    rows = run(20)
-    about = {**rows[0], "training": {**TRAINING, "learning_rate": 1e-2, "batch_size": 2}}
+CHANGED = {"learning_rate": 1e-2, "batch_size": 2, "steps": 99}
+BY_THAT = (
+    "This run cannot be judged by that recording: its text is sample-story, recorded the-verdict"
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ((), "."),
+        (("batch_size",), "; windows of a step is 4, recorded 8."),
+        (
+            ("batch_size", "steps"),
+            "; windows of a step is 4, recorded 8; steps is 99, recorded 120.",
+        ),
+        (
+            ("batch_size", "steps", "learning_rate"),
+            "; windows of a step is 4, recorded 8; steps is 99, recorded 120; and 1 more.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("length", [3, 120])  # too early, and a whole run
+def test_a_run_with_another_text_or_settings_is_not_judged_and_three_are_named(
+    changed, named, length
+):
+    rows = run(20)[:length]
+    about = {**rows[0], "training": TRAINING | {name: CHANGED[name] for name in changed}}
     about["corpus"] = {"name": "sample-story", "fingerprint": "cd"}
-    told = verdict([about, *rows[1:]], RECORDING)
-    assert told.startswith(
-        "This run cannot be judged by that recording: its text is sample-story, recorded "
-        "the-verdict; windows of a step is 4, recorded 8; learning_rate is 0.01, recorded 0.001."
-    )
-    assert "normal" not in told and "training loss in the band at all 60 points" in told
+    assert verdict([about, *rows[1:]], RECORDING) == BY_THAT + named
 
 
 def test_what_moves_no_curve_is_no_difference():
@@ -338,6 +357,21 @@ def test_the_command_repeats_a_recording_with_three_seeds(recording, tmp_path, m
     assert replace(again, training=recording.training) == recording  # to the last digit
     with pytest.raises(ConfigError, match="cannot name a recording"):
         command.record_run("tiny", "../tiny")
+
+
+def test_a_recording_that_exists_is_refused_before_any_run_and_replaced_on_request(
+    recording, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(paths, "RECORDINGS", tmp_path)
+    save(recording, tmp_path / "tiny.json")
+    runs = [[{**rows[0], "model": recording.model}, *rows[1:]] for rows in RUNS]
+    monkeypatch.setattr(command, "repeat", lambda *_: pytest.fail("a run has begun"))
+    with pytest.raises(ConfigError, match=r"^a recording 'tiny' exists: .* name, or --replace$"):
+        command.record_run("tiny", "tiny")
+    assert load_recording("tiny") == recording
+    monkeypatch.setattr(command, "repeat", lambda *_: runs.pop(0))
+    command.record_run("tiny", "tiny", replace=True)
+    assert load_recording("tiny").loss == RECORDING.loss
 
 
 def test_the_command_refuses_what_it_cannot_repeat(recording, tmp_path):

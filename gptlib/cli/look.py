@@ -57,8 +57,11 @@ def record(
     tokenizer: Annotated[
         str | None, typer.Option(help="gpt2, characters or a folder. Left out: the source's own.")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite a recording of that name.")
+    ] = False,
 ) -> None:
     """Repeat a run with three seeds and keep its curves as a recording in assets/recordings."""
     from gptlib.commands.recording import record_run
 
-    print(record_run(source, name, corpus, tokenizer))
+    print(record_run(source, name, corpus, tokenizer, replace))

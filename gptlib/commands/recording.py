@@ -24,7 +24,11 @@ UNSEEN = {"sample_every": 0, "checkpoint_every": 0, "layers_every": 0}  # moves 
 
 
 def record_run(
-    source: str, name: str, corpus_name: str | None = None, tokenizer_name: str | None = None
+    source: str,
+    name: str,
+    corpus_name: str | None = None,
+    tokenizer_name: str | None = None,
+    replace: bool = False,
 ) -> Path:
     """Repeat what a run did with its own seed and the next two, and keep the curves.
 
@@ -33,18 +37,19 @@ def record_run(
 
     Args:
         source: a run's folder, or a recording by name or path.
-        name: of the new recording; one of that name is replaced.
+        name: of the new recording.
         corpus_name: train on this text. Left out: on the one that `source` names.
         tokenizer_name: see :func:`choose_tokenizer`. Left out: the source's own.
+        replace: overwrite a recording of that name, which others may be judged by already.
 
     Returns:
         The recording's file.
 
     Raises:
-        ConfigError: `name` is no file name, or the source's text or tokenizer is not to be had.
+        ConfigError: `name` is no file name or taken, or the source's text or tokenizer is not to
+            be had.
     """
-    if not name or Path(name).name != name:
-        raise ConfigError(f"{name!r} cannot name a recording: give a name such as 05-my-run")
+    path = file_of(name, replace)
     about = settings_of(source)
     corpus = corpus_of(about, source, corpus_name)
     tokenizer = tokenizer_of(about, source, corpus, tokenizer_name)
@@ -63,8 +68,17 @@ def record_run(
         print(f"run      {model.n_layers} blocks on {corpus.name}, seed {seed}", flush=True)
         config = training.with_changes(seed=seed, **UNSEEN)
         runs.append(repeat(model, config, (train, validation), tokenizer, corpus))
-    path = paths.RECORDINGS / f"{name}.json"
     save(recording_of(runs), path)
+    return path
+
+
+def file_of(name: str, replace: bool) -> Path:
+    """The file of a recording that will be written."""
+    if not name or Path(name).name != name:
+        raise ConfigError(f"{name!r} cannot name a recording: give a name such as 05-my-run")
+    path = paths.RECORDINGS / f"{name}.json"
+    if path.exists() and not replace:
+        raise ConfigError(f"a recording {name!r} exists: give another name, or --replace")
     return path
 
 

@@ -12,6 +12,7 @@ CALLED = {
     "validation_loss": "validation loss",
     "gradient_norm": "gradient norm",
 }
+NAMED = 3  # differences: enough to see that two runs are not meant to be compared
 
 
 def verdict(rows: list[Row], recording: Recording) -> str:
@@ -23,25 +24,23 @@ def verdict(rows: list[Row], recording: Recording) -> str:
 
     Args:
         rows: a run's metrics, of a finished run or of one that still goes on.
-        recording: a run with the same settings on the same text. Another text or other settings
-            are named first, since then a curve may lie elsewhere for that reason alone.
+        recording: a run with the same settings on the same text. Where text or settings differ,
+            the sentence names the differences and judges nothing: a curve may lie elsewhere for
+            that reason alone.
 
     Raises:
         ConfigError: no row holds a training loss.
     """
     judged = deviations(rows, recording)
+    differences = different_settings(rows[0], recording)
+    if differences:
+        return f"This run cannot be judged by that recording: {first_of(differences)}."
     if not judged["loss"].steps:
         return (
             f"Too early to tell: the recording's first point is the mean of {recording.block} "
             f"steps, this run has {len(curve(rows, 'loss')[0])}."
         )
-    differences = different_settings(rows[0], recording)
     where = "; ".join(f"{CALLED[name]} {told(name, judged[name])}" for name in judged)
-    if differences:
-        return (
-            f"This run cannot be judged by that recording: {'; '.join(differences)}. "
-            f"For what it is worth: {where}."
-        )
     if not any(found.unusual for found in judged.values()):
         going = len(judged["loss"].steps) < len(recording.loss.steps)
         return f"Your curve is normal{' so far' if going else ''}: {where}."
@@ -49,6 +48,12 @@ def verdict(rows: list[Row], recording: Recording) -> str:
         f"Your curve is unusual: {where}. Look first at {likely_reason(judged)}. One healthy run "
         f"in ten looks unusual: repeat yours with another seed before you search for long."
     )
+
+
+def first_of(differences: list[str]) -> str:
+    """The first differences in words, and how many more there are."""
+    more = len(differences) - NAMED
+    return "; ".join(differences[:NAMED] + ([f"and {more} more"] if more > 0 else []))
 
 
 def deviations(rows: list[Row], recording: Recording) -> dict[str, Deviation]:
