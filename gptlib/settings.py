@@ -128,14 +128,18 @@ def read_settings(file: Path) -> dict[str, Any]:
     """The keys and values of a TOML file.
 
     Raises:
-        ConfigError: it is not there, or no TOML.
+        ConfigError: it is not there, no TOML, or holds an unknown key.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}: give a file of settings") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is no TOML ({error}): write lines like steps = 500") from error
+    known = [*TrainingConfig.__dataclass_fields__, *BUDGETS[1:]]
+    for key in values:
+        require(key in known, f"{file}: unknown key {key!r}: known keys are {', '.join(known)}")
+    return values
 
 
 def to_toml(config: TrainingConfig) -> str:

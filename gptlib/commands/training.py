@@ -3,6 +3,7 @@
 import contextlib
 import os
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gptlib.settings import resolve
 from gptlib.tokenizer import CharacterTokenizer, Tokenizer, load_tokenizer
 from gptlib.training import parallel
 from gptlib.training.budget import seconds_per_step, with_budget
+from gptlib.training.copies import check_copies
 from gptlib.training.metrics import FILE_NAME, best_validation, read_metrics
 from gptlib.training.progress import log_to
 from gptlib.training.step import Windows
@@ -46,6 +48,7 @@ def train_model(
         max_minutes is None or max_minutes > 0,
         f"max_minutes is {max_minutes}: it must be above 0",
     )
+    started = time.monotonic()
     parallel.begin()
     with first_speaks():
         if out and out.exists() and not resume and parallel.rank() == 0:
@@ -68,19 +71,25 @@ def train_model(
         config = with_steps(config, budget, model, train, begun)
         show(settings[0], config)
         folder = out or profile.new_run(corpus.name)
+        trainer = Trainer(
+            *(model, train, validation, config, folder, tokenizer, corpus), copies=copies
+        )
+        print(f"format   {trainer.precision.reason}")
+        if copies and parallel.rank() == 0:
+            check_copies(folder, copies, resume)
         with log_to(folder / "train.log") if parallel.rank() == 0 else silence() as report:
-            trainer = Trainer(
-                *(model, train, validation, config, folder, tokenizer, corpus, report, copies)
-            )
-            print(f"format   {trainer.precision.reason}")
-            train_and_tell(trainer, folder, resume, max_minutes)
+            trainer.report = report
+            left = max_minutes and max_minutes - (time.monotonic() - started) / 60
+            train_and_tell(trainer, folder, resume, left)
     parallel.end()
 
 
-def train_and_tell(trainer: Trainer, folder: Path, resume: bool, max_minutes: float | None) -> None:
+def train_and_tell(trainer: Trainer, folder: Path, resume: bool, minutes: float | None) -> None:
     """Train, and say how it ended and what to type next."""
     try:
-        rows = trainer.train(resume=resume, max_minutes=max_minutes)
+        rows = trainer.train(resume=resume, max_minutes=minutes)
+        if trainer.step < trainer.config.steps:
+            print(f"stopped  the session's minutes are over after step {trainer.step}")
     except TrainingStopped as stop:
         print(f"\nstopped  {stop}")
         rows = trainer.run.log.rows
@@ -88,6 +97,8 @@ def train_and_tell(trainer: Trainer, folder: Path, resume: bool, max_minutes: fl
     if loss is not None:
         print(f"best     validation loss {loss:.4f} at step {step}")
     done, steps = trainer.step, trainer.config.steps
+    if trainer.resumed_step == steps:
+        print(f"done     all {steps} steps were trained before: a longer run needs another --out")
     if done < steps:
         print(f"kept     step {done} of {steps}: the same command with --resume goes on")
     print(f'write    python -m gptlib generate --model "{folder}" --prompt "Once"')
@@ -120,7 +131,11 @@ def with_steps(
 
 def show(name: str, config: TrainingConfig) -> None:
     """Print the settings as they came out."""
-    words = " · ".join(f"{field} {value}" for field, value in config.to_dict().items())
+    shown = {
+        field: f"{value:g}" if isinstance(value, float) else value
+        for field, value in config.to_dict().items()
+    }
+    words = " · ".join(f"{field} {value}" for field, value in shown.items())
     print(textwrap.fill(f"settings {name}: {words}", 88, subsequent_indent=" " * 9))
 
 

@@ -91,8 +91,12 @@ def load_checkpoint(folder: str | Path, file: str | None = None) -> Checkpoint:
             return read_checkpoint(candidate, file)
         except CheckpointError as error:
             warnings.warn(f"{error}; trying the one before", stacklevel=2)
-    what = f"all {len(found)} checkpoints are damaged" if found else "no checkpoint"
-    raise CheckpointError(f"{folder}: {what}: train a model first, or give another folder")
+    if not found:
+        raise CheckpointError(f"{folder}: no checkpoint: train a model first, or give another one")
+    raise CheckpointError(
+        f"{folder}: all {len(found)} checkpoints are damaged: bring one back from a copy, or begin "
+        f"another run"
+    )
 
 
 def read_checkpoint(folder: Path, file: str | None = None) -> Checkpoint:

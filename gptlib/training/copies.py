@@ -7,6 +7,7 @@ cannot be made is a warning: training goes on, and the next checkpoint tries aga
 import filecmp
 import os
 import shutil
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -17,6 +18,37 @@ from gptlib.training.sealed import STATE, check_names, check_plain, read_state, 
 from gptlib.training.sealing import beside, put_in_place, sync_folder
 
 BESIDE = (FILE_NAME, "settings.toml")
+
+
+def check_copies(run_folder: Path, copies: Path, resume: bool) -> Path:
+    """Find what would keep a run from being copied before it trains for an hour.
+
+    Args:
+        run_folder: the run; its name is the copy's name.
+        copies: the folder of copies; it is made, if the one above it is there.
+        resume: whether a run that is there already is to be gone on with.
+
+    Returns:
+        The folder of this run's copy; it need not exist.
+
+    Raises:
+        CheckpointError: the folder is not there, not writable, inside the run, or holds a run
+            of this name that is not to be resumed.
+    """
+    if not copies.parent.is_dir():
+        raise CheckpointError(f"{copies} is not there: mount it, or leave the copies out")
+    if run_folder.resolve() in (copies.resolve(), *copies.resolve().parents):
+        raise CheckpointError(f"{copies} is in the run itself: give a folder on another disk")
+    try:
+        copies.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=copies):
+            pass
+    except OSError as error:
+        raise CheckpointError(f"{copies} cannot be written ({error.strerror}): mend it") from error
+    place = copies / run_folder.resolve().name
+    if checkpoints(place) and not resume:
+        raise CheckpointError(f"{place} holds a run: go on with it (--resume) or rename yours")
+    return place
 
 
 def copy_run(run_folder: Path, copies: Path) -> bool:

@@ -12,6 +12,13 @@ import torch
 from torch import Tensor
 
 import gptlib
+from gptlib.errors import CheckpointError
+
+# How often a run is looked at does not change it, so a resumed run may look more or less often.
+INTERVALS = (
+    *("evaluate_every", "evaluate_batches", "sample_every", "layers_every"),
+    *("checkpoint_every", "autosave_minutes"),
+)
 
 
 def seed_at(seed: int, position: int) -> int:
@@ -50,3 +57,13 @@ def fingerprint_of(tensors: Iterable[Tensor]) -> str:
     for tensor in tensors:
         digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to go on with a run under other settings."""
+    for name, value in now.items():
+        if name not in INTERVALS and before.get(name) != value:
+            raise CheckpointError(
+                f"{folder}: {what} {name} was {before.get(name)}, now {value}: "
+                f"go on with what the run began with, or begin another run"
+            )

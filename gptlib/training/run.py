@@ -12,24 +12,18 @@ import torch
 from torch import Tensor
 
 from gptlib.config import TrainingConfig
-from gptlib.errors import CheckpointError, RunExists, RunInUse
+from gptlib.errors import RunExists, RunInUse
 from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
 from gptlib.settings import to_toml
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
 from gptlib.training.checkpoint import load_checkpoint, restore_checkpoint, save_checkpoint
-from gptlib.training.copies import copy_run, fetch_run
+from gptlib.training.copies import check_copies, copy_run, fetch_run
 from gptlib.training.metrics import FILE_NAME, MetricsLog, Row, best_validation, read_metrics
 from gptlib.training.precision import Precision
-from gptlib.training.reproducibility import fingerprint_of, warn_of_changes
+from gptlib.training.reproducibility import check_same, fingerprint_of, warn_of_changes
 from gptlib.training.rotation import checkpoints, clean_up, step_of
-
-# How often a run is looked at does not change it, so a resumed run may look more or less often.
-INTERVALS = (
-    *("evaluate_every", "evaluate_batches", "sample_every", "layers_every"),
-    *("checkpoint_every", "autosave_minutes"),
-)
 
 
 class Run:
@@ -108,8 +102,8 @@ class Run:
         self.saved_at = time.monotonic()
         if self.folder and first:
             clean_up(self.folder)
-            if self.copies and resume:
-                fetch_run(self.folder, self.copies)
+            if self.copies:
+                self.ready_copies(self.folder, self.copies, model, resume)
         parallel.wait()
         if self.folder and ((self.folder / FILE_NAME).exists() or checkpoints(self.folder)):
             if not resume:
@@ -129,6 +123,20 @@ class Run:
         self.log.add(**about)
         return 0
 
+    def ready_copies(self, folder: Path, copies: Path, model: GPT, resume: bool) -> None:
+        """Find what is wrong with the second folder now, and bring this run back from it."""
+        place = check_copies(folder, copies, resume)
+        if checkpoints(place) and not checkpoints(folder):
+            self.check(place, read_metrics(place)[0], model)  # its first row tells what it is
+            fetch_run(folder, copies)
+
+    def check(self, folder: Path, state: dict[str, Any], model: GPT) -> None:
+        """Refuse a run of another model, other settings or other data."""
+        check_same(folder, "model", state["model"], model.config.to_dict())
+        before = TrainingConfig.from_dict(state["training"]).to_dict()
+        check_same(folder, "training", before, self.config.to_dict())
+        check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
+
     def resume(
         self,
         folder: Path,
@@ -140,10 +148,7 @@ class Run:
         """Go on from the newest intact checkpoint; see :meth:`begin`."""
         checkpoint = load_checkpoint(folder)
         state = checkpoint.state
-        check_same(folder, "model", state["model"], model.config.to_dict())
-        before = TrainingConfig.from_dict(state["training"]).to_dict()
-        check_same(folder, "training", before, self.config.to_dict())
-        check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
+        self.check(folder, state, model)
         rows = read_metrics(folder)[: state["metrics_rows"]]
         if len(rows) < state["metrics_rows"]:
             warnings.warn(f"{folder}: {FILE_NAME} has lost rows: curves have a gap", stacklevel=2)
@@ -188,13 +193,3 @@ class Run:
         """Whether the last checkpoint is older than `autosave_minutes`."""
         minutes = self.config.autosave_minutes
         return minutes > 0 and time.monotonic() - self.saved_at > 60 * minutes
-
-
-def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse to go on with a run under other settings."""
-    for name, value in now.items():
-        if name not in INTERVALS and before.get(name) != value:
-            raise CheckpointError(
-                f"{folder}: {what} {name} was {before.get(name)}, now {value}: "
-                f"go on with what the run began with, or begin another run"
-            )

@@ -89,7 +89,7 @@ class Trainer:
             model, config, self.precision, self.context_length, corpus, tokenizer
         )
         self.run = Run(run_folder, config, [*train, *validation], tokenizer, copies)
-        self.step = 0  # updates done
+        self.step = self.resumed_step = 0  # updates done: in all, and by earlier sessions
 
     def train(
         self, until: int | None = None, resume: bool = False, max_minutes: float | None = None
@@ -114,6 +114,9 @@ class Trainer:
         with session(max_minutes) as sitting, self.run.locked():
             if not self.run.log.rows:
                 self.step = self.run.begin(self.about, *self.kept, resume)
+                self.resumed_step = self.step
+                if self.step:
+                    self.report(f"step {self.step:>5}   of {self.config.steps}: goes on from here")
             self.model.train()
             with progress_bar(last, self.step) as bar:
                 if self.step == 0:
