@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,7 +21,9 @@ from gptlib.planning import probe as probing
 from gptlib.planning.costs import Costs, Probe, assume, calibrate
 from gptlib.planning.footprint import Batch, activation_bytes, memory_parts
 from gptlib.planning.machine import GIB, Machine, find_machine
-from gptlib.planning.plan import Wish, make_plan
+from gptlib.planning.plan import make_plan
+from gptlib.planning.wish import Wish
+from gptlib.planning.words import amount, counted, duration
 from gptlib.training.flops import flops_per_token
 from gptlib.training.optimizer import make_optimizer, moments
 from gptlib.training.step import training_step
@@ -171,8 +174,11 @@ def test_a_larger_micro_batch_is_not_chosen_where_measuring_shows_no_gain():
     ("wish", "message"),
     [
         (Wish(batch_size=64), r"64 × 1,024 tokens needs [\d.]+ GiB, card has 14.0 GiB .*--batch-s"),
-        (Wish(memory=GIB), r"1 × 1,024 tokens needs .* has 1.0 GiB .*shorter --context-length"),
-        (Wish(steps=99, max_minutes=600), r"99 steps take [\d,]+ minutes, the session has 600: 70"),
+        (Wish(memory_gb=1), r"1 × 1,024 tokens needs .* has 1.0 GiB .*shorter --context-length"),
+        (
+            Wish(steps=99, max_minutes=600),
+            r"99 steps take 14.1 hours, the session has 10 hours, room for 70 ",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_value_limit_and_way_out(wish, message):
@@ -186,6 +192,27 @@ def test_the_way_out_that_a_refusal_names_works():
         make_plan(GPT2, Wish(batch_size=64), CARD, FREE)
     size = int(re.search(r"--batch-size (\d+)", str(caught.value))[1])
     assert make_plan(GPT2, Wish(batch_size=size), CARD, FREE).batch.size == size
+
+
+def test_the_way_out_is_found_however_large_the_wanted_micro_batch_is():
+    for size in (64, 10**15):
+        with pytest.raises(ConfigError, match="use --batch-size 22, or") as caught:
+            make_plan(GPT2, Wish(batch_size=size, memory_gb=10), CARD, FREE)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError):
+        make_plan(GPT2, Wish(batch_size=23, memory_gb=10), CARD, FREE)
+    assert make_plan(GPT2, Wish(batch_size=22, memory_gb=10), CARD, FREE).batch.size == 22
+
+
+@pytest.mark.parametrize("length", [{}, {"steps": 9}, {"tokens": 1e9}])
+def test_a_session_too_short_for_one_step_is_told_what_one_takes(length):
+    with pytest.raises(ConfigError) as caught:
+        make_plan(GPT2, Wish(max_minutes=0.1, **length), CARD, FREE)
+    told = str(caught.value)
+    assert told.startswith("one step takes 8.53 minutes, the session has 6 seconds: not one fits:")
+    assert "smaller --tokens-per-step" in told and "--steps" not in told and "\n" not in told
+    minutes = float(re.search(r"--max-minutes ([\d.]+)", told)[1])
+    assert make_plan(GPT2, Wish(max_minutes=minutes), CARD, FREE).steps == 1
 
 
 def test_a_session_without_a_wished_length_is_filled():
@@ -202,6 +229,24 @@ def test_a_card_that_is_not_here_is_modelled_by_its_promised_peak():
     assert rate * flops_per_token(GPT2) / 65e12 == pytest.approx(0.3)
     with pytest.raises(ConfigError, match="unknown device 'T5': known names are T4"):
         find_machine("T5")
+
+
+@pytest.mark.parametrize(
+    ("printed", "row"),
+    [
+        ("Tesla T4", "T4"),
+        ("NVIDIA A100-SXM4-40GB", "A100"),
+        ("nvidia h100 pcie", "H100 PCIe"),
+        ("RTX 4090", "RTX 4090"),
+    ],
+)
+def test_a_card_is_found_by_the_name_that_the_driver_prints(printed, row):
+    assert find_machine(printed).name == row
+
+
+def test_another_card_is_unknown_though_its_name_holds_one_of_the_table():
+    with pytest.raises(ConfigError, match="unknown device 'NVIDIA GeForce RTX 3090 Ti'"):
+        find_machine("NVIDIA GeForce RTX 3090 Ti")
 
 
 def lines(output: str) -> list[str]:
@@ -232,8 +277,13 @@ def test_here_the_plan_is_made_from_trial_steps_and_says_so(capsys, monkeypatch)
     printed = lines(capsys.readouterr().out)
     assert asked == [4]  # never the planned micro-batch itself
     assert any("measured" in line for line in printed if "process" in line)
-    assert re.search(r"one step takes +\S+ +seconds +measured steps", "\n".join(printed))
+    assert re.search(r"one step takes +\S+ +minutes +measured steps", "\n".join(printed))
+    assert re.search(r"this run .* 3 steps$", "\n".join(printed), re.MULTILINE)
+    takes = r"  takes +\S+ +minutes +measured steps; validation, checkpoints on top"
+    assert re.search(takes, "\n".join(printed))
     assert "--steps 3 --batch-size 8" in printed[-1]
+    planning.plan_run("my.txt", "laptop", {}, None, Wish(batch_size=8, steps=1))
+    assert "1 step\n" in capsys.readouterr().out
 
 
 def test_train_knows_every_option_of_the_proposed_command():
@@ -246,20 +296,84 @@ def test_train_knows_every_option_of_the_proposed_command():
     assert {word[2:].replace("-", "_") for word in re.findall(r" (--\S+)", command)} <= known | {
         "nproc_per_node"
     }
-    assert "--context-length 256" in command and "--max-minutes 600.0" in command
+    assert "--context-length 256" in command and "--max-minutes 600 " in command
+
+
+def planned(*words: str) -> list[str]:
+    """The lines that ``plan`` prints for a T4."""
+    shown = CliRunner().invoke(app, ["plan", *words, "--device", "t4"], catch_exceptions=False)
+    assert shown.exit_code == 0, shown.output
+    return lines(shown.output)
+
+
+@pytest.mark.parametrize("text", ["my text.txt", "it's; $HOME.txt", "plain.txt"])
+def test_the_command_reads_the_text_that_was_named_whatever_its_name(text):
+    words = shlex.split(planned(text)[-1])
+    assert words[:5] == ["python", "-m", "gptlib", "train", text]
+
+
+def test_a_vocabulary_of_another_size_needs_its_tokenizer_in_the_command():
+    for words in (["--vocab-size", "5000"], ["--model", "algerian"]):
+        printed = planned("my.txt", *words)
+        assert " --tokenizer FOLDER " in printed[-1]
+    assert "10,240 tokens" in printed[-2] and "FOLDER" in printed[-2]
+    for words in ([], ["--vocab-size", "50257"]):
+        assert "--tokenizer" not in planned("my.txt", *words)[-1]
+
+
+def test_a_short_run_validates_on_twenty_batches_and_a_long_one_as_foundation_does():
+    short, long = (planned("my.txt", "--steps", steps)[-1] for steps in ("999", "1000"))
+    assert " --settings fast --evaluate-batches 20 " in short
+    assert " --settings foundation " in long and "evaluate" not in long
 
 
 @pytest.mark.parametrize(
-    ("wish", "message"),
+    ("seconds", "words"),
     [
-        (Wish(steps=0), "steps is 0: it must be above 0"),
-        (Wish(steps=5, tokens=1e6), "give one"),
+        *((0.0063, "0.0063 seconds"), (23, "23 seconds"), (59.9, "59.9 seconds")),
+        *((60, "1 minute"), (90, "1.5 minutes"), (3_599, "60 minutes"), (3_600, "1 hour")),
+        *((3_600 * 5.256, "5.26 hours"), (3_600 * 12_345, "12,345 hours")),
     ],
 )
-def test_a_wish_that_cannot_be_is_refused_before_anything_is_measured(wish, message, monkeypatch):
+def test_a_time_has_the_unit_in_which_it_is_easy_to_read(seconds, words):
+    assert " ".join(duration(seconds)) == words
+
+
+def test_numbers_are_written_out_and_one_is_singular():
+    assert amount(7_912.4) == "7,912" and amount(65.0) == "65" and amount(0.03371) == "0.0337"
+    assert counted(1, "step") == "1 step" and counted(4_748, "step") == "4,748 steps"
+    table = "\n".join(planned("my.txt", "--processes", "1000", "--batch-size", "2"))
+    assert "of 65,000 TFLOP/s" in table and not re.search(r"\de[+-]\d\d (TFLOP|hours)", table)
+
+
+WHOLE = ("steps", "processes", "tokens-per-step", "batch-size")
+REAL = ("tokens", "max-minutes", "memory-gb")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [(option, value) for option in WHOLE for value in ("0", "-2", "1" + "0" * 400)]
+    + [(option, value) for option in REAL for value in ("0", "-2", "nan", "inf", "-inf", "1e300")],
+)
+def test_a_number_that_cannot_be_is_refused_in_one_line_before_anything_is_measured(
+    option, value, monkeypatch
+):
     monkeypatch.setattr(planning, "run_probe", None)
-    with pytest.raises(ConfigError, match=message):
-        planning.plan_run("my.txt", "laptop", {}, None, wish)
+    shown = CliRunner().invoke(app, ["plan", "my.txt", f"--{option}", value])
+    told = str(shown.exception)
+    assert isinstance(shown.exception, ConfigError) and "\n" not in told and len(told) < 120
+    assert told.startswith(f"--{option} is ") and "above 0" in told and "leave it out" in told
+
+
+def test_the_largest_numbers_that_are_taken_can_be_planned():
+    for option in (*WHOLE, *REAL):
+        shown = CliRunner().invoke(app, ["plan", "--device", "t4", f"--{option}", str(10**15)])
+        assert shown.exit_code == 0 or isinstance(shown.exception, ConfigError), option
+
+
+def test_two_lengths_are_one_too_many():
+    with pytest.raises(ConfigError, match="give one"):
+        Wish(steps=5, tokens=1e6)
 
 
 def test_trial_steps_double_the_micro_batch_and_end_with_accumulation():

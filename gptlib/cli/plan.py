@@ -48,7 +48,7 @@ def plan(
     """
     given = {name: value for name, value in locals().items() if value is not None}
     from gptlib.commands.planning import plan_run
-    from gptlib.planning.plan import Wish
+    from gptlib.planning.wish import Wish
 
     wish = Wish(
         steps=steps,
@@ -57,7 +57,7 @@ def plan(
         batch_size=batch_size,
         processes=processes,
         max_minutes=max_minutes,
-        memory=None if memory_gb is None else int(memory_gb * 2**30),
+        memory_gb=memory_gb,
     )
     shape = {name: given[name] for name in (*SHAPE, "vocab_size") if name in given}
     plan_run(corpus, model, shape, device, wish)

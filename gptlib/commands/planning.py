@@ -1,5 +1,6 @@
 """What ``plan`` does: measure what can be measured here, and print the plan as a table."""
 
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +9,14 @@ from gptlib.model import count_parameters
 from gptlib.planning.costs import Costs, assume, calibrate
 from gptlib.planning.footprint import Batch, memory_parts
 from gptlib.planning.machine import GIB, Machine, find_machine
-from gptlib.planning.plan import TOKENS_PER_PARAMETER, Plan, Wish, make_plan, probe_limit
+from gptlib.planning.plan import TOKENS_PER_PARAMETER, Plan, make_plan, probe_limit
 from gptlib.planning.probe import run_probe
+from gptlib.planning.wish import Wish
+from gptlib.planning.words import amount, counted, duration
 from gptlib.training.flops import flops_per_token
 
 LONG_RUN = 1_000  # steps from which on `foundation`'s warm-up and intervals suit a run
+QUICK_VALIDATION = 20  # batches: all of a large text would take longer than the steps between
 Line = tuple[str, str, str, str]  # what, value, unit, how it is known
 
 
@@ -30,12 +34,6 @@ def plan_run(
     Raises:
         ConfigError: something is unknown, or does not fit the memory or the session.
     """
-    for name in ("steps", "tokens", "tokens_per_step", "batch_size", "processes", "max_minutes"):
-        value = getattr(wish, name)
-        require(value is None or value > 0, f"{name} is {value}: it must be above 0")
-    require(
-        wish.steps is None or wish.tokens is None, "steps and tokens both say how long: give one"
-    )
     config, machine = GPTConfig.named(model_name, **shape), find_machine(device)
     require(
         wish.processes == 1 or machine.device_type == "cuda",
@@ -45,7 +43,9 @@ def plan_run(
     plan = make_plan(config, wish, machine, costs)
     print(heading(config, model_name, machine, plan))
     print_table(table(config, machine, costs, plan))
-    print(train_command(corpus, model_name, shape, wish, plan))
+    if config.vocab_size != GPTConfig().vocab_size:
+        print(f"FOLDER stands for a tokenizer that knows {config.vocab_size:,} tokens.")
+    print(train_command(corpus, model_name, shape, wish, plan, config.vocab_size))
 
 
 def costs_on(config: GPTConfig, wish: Wish, machine: Machine) -> Costs:
@@ -76,28 +76,27 @@ def table(config: GPTConfig, machine: Machine, costs: Costs, plan: Plan) -> list
     limit = f" of {plan.memory_limit / GIB:.2f}" if plan.memory_limit else ""
     peak = machine.peak_flops * plan.processes
     utilisation = plan.tokens_per_second * per_token / peak
-    optimal_hours = plan.optimal_tokens / plan.tokens_per_second / 3_600
     return [
         ("parameters", f"{count_parameters(config)['total'] / 1e6:,.1f}", "million", "counted"),
         *memory_lines(plan, costs),
         ("memory, all", f"{total / GIB:.2f}{limit}", "GiB", f"modelled + {process(costs)}"),
-        ("micro-batch", f"{plan.batch.size} × {config.context_length:,}", "tokens", "chosen"),
+        ("micro-batch", f"{plan.batch.size:,} × {config.context_length:,}", "tokens", "chosen"),
         ("accumulation", f"{plan.accumulation:,}", "micro-batches", "chosen"),
         ("one step", f"{plan.tokens_per_step:,}", "tokens", "chosen"),
-        ("one step takes", f"{plan.step_seconds:,.3g}", "seconds", known),
+        ("one step takes", *duration(plan.step_seconds), known),
         ("speed", f"{plan.tokens_per_second:,.0f}", "tokens/s", known),
         ("arithmetic", f"{per_token / 1e6:,.1f}", "MFLOP/token", "modelled"),
-        ("utilisation", f"{utilisation:.0%}", f"of {peak / 1e12:,.3g} TFLOP/s", known),
+        ("utilisation", f"{utilisation:.0%}", f"of {amount(peak / 1e12)} TFLOP/s", known),
         (
             "compute-optimal",
             f"{plan.optimal_tokens / 1e6:,.0f}",
             "million tokens",
             f"modelled: {TOKENS_PER_PARAMETER} a parameter",
         ),
-        ("  would take", hours(optimal_hours), "hours", known),
-        ("this run", f"{plan.tokens / 1e6:,.1f}", "million tokens", f"{plan.steps:,} steps"),
+        ("  would take", *duration(plan.optimal_tokens / plan.tokens_per_second), known),
+        ("this run", f"{plan.tokens / 1e6:,.1f}", "million tokens", counted(plan.steps, "step")),
         ("  its arithmetic", f"{plan.tokens * per_token:.2e}", "FLOP", "modelled"),
-        ("  takes", hours(plan.seconds / 3_600), "hours", known),
+        ("  takes", *duration(plan.seconds), f"{known}; validation, checkpoints on top"),
     ]
 
 
@@ -119,11 +118,6 @@ def process(costs: Costs) -> str:
     return "measured" if costs.measured else "assumed"
 
 
-def hours(value: float) -> str:
-    """Hours with as many digits as they deserve."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def print_table(lines: list[Line]) -> None:
     """Print lines in columns, numbers to the right."""
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
@@ -133,18 +127,25 @@ def print_table(lines: list[Line]) -> None:
 
 
 def train_command(
-    corpus: str, model_name: str, shape: dict[str, Any], wish: Wish, plan: Plan
+    corpus: str, model_name: str, shape: dict[str, Any], wish: Wish, plan: Plan, vocab_size: int
 ) -> str:
-    """The command that begins this run, and goes on with it when it is given again."""
+    """The command that begins this run, and goes on with it when it is given again.
+
+    Its numbers of tokens and its memory hold for a tokenizer of `vocab_size`; where that is not
+    GPT-2's, the folder of one is left open.
+    """
+    long, gpt2s = plan.steps >= LONG_RUN, vocab_size == GPTConfig().vocab_size
     options = {
         "model": model_name,
         **{name: value for name, value in shape.items() if name != "vocab_size"},  # a tokenizer's
-        "settings": "foundation" if plan.steps >= LONG_RUN else "fast",
+        "tokenizer": None if gpt2s else "FOLDER",
+        "settings": "foundation" if long else "fast",
+        "evaluate_batches": None if long else QUICK_VALIDATION,
         "steps": plan.steps,
         "batch_size": plan.batch.size,
         "accumulation": plan.accumulation,
-        "max_minutes": wish.max_minutes,
-        "out": f"runs/{model_name}",
+        "max_minutes": wish.max_minutes and f"{wish.max_minutes:.15g}",  # 60 and not 60.0
+        "out": shlex.quote(f"runs/{model_name}"),
     }
     words = [
         f"--{name.replace('_', '-')} {value}"
@@ -152,4 +153,4 @@ def train_command(
         if value is not None
     ]
     start = "python" if plan.processes == 1 else f"torchrun --nproc_per_node {plan.processes}"
-    return " ".join([start, "-m gptlib train", corpus, *words, "--resume"])
+    return " ".join([start, "-m gptlib train", shlex.quote(corpus), *words, "--resume"])

@@ -41,12 +41,15 @@ def this_machine() -> Machine:
 def find_machine(name: str | None) -> Machine:
     """The machine here for None or its own name, else a GPU of the table.
 
+    Args:
+        name: as the table has it or as a driver prints it: ``T4``, ``Tesla T4``.
+
     Raises:
         ConfigError: the name is not in the table.
     """
     if name is None:
         return this_machine()
-    gpu = next((gpu for gpu in GPUS if gpu.name.lower() == name.lower()), None)
+    gpu = find_gpu(name)
     if gpu is None:
         raise ConfigError(
             f"unknown device {name!r}: known names are {', '.join(gpu.name for gpu in GPUS)}; "

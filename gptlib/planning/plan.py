@@ -1,6 +1,7 @@
 """The plan itself: a pure function of the model, the wish, the machine and its costs."""
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from gptlib.config import GPTConfig
@@ -9,6 +10,8 @@ from gptlib.model import count_parameters
 from gptlib.planning.costs import Costs
 from gptlib.planning.footprint import Batch, memory_parts
 from gptlib.planning.machine import GIB, Machine
+from gptlib.planning.wish import Wish
+from gptlib.planning.words import counted, duration
 
 # Tokens for each parameter, the embeddings counted, at which a given amount of arithmetic gives
 # the lowest loss: Hoffmann et al. 2022 ("Chinchilla"), section 3 and table 3.
@@ -25,19 +28,6 @@ PARALLEL_EFFICIENCY = 0.9
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked of a run; None leaves it to the plan."""
-
-    steps: int | None = None
-    tokens: float | None = None  # in the whole run
-    tokens_per_step: int | None = None
-    batch_size: int | None = None
-    processes: int = 1
-    max_minutes: float | None = None  # of one session
-    memory: int | None = None  # bytes of one device, in place of the machine's
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a run will be and need."""
 
@@ -46,7 +36,7 @@ class Plan:
     steps: int
     tokens_per_step: int
     memory: dict[str, int]  # bytes by part, "process" among them, of one process
-    memory_limit: int | None
+    memory_limit: float | None  # bytes
     step_seconds: float
     optimal_tokens: int
 
@@ -85,7 +75,7 @@ def make_plan(config: GPTConfig, wish: Wish, machine: Machine, costs: Costs) -> 
             run does not fit the session.
     """
     optimal = TOKENS_PER_PARAMETER * count_parameters(config)["total"]
-    limit = wish.memory or machine.memory
+    limit = machine.memory if wish.memory_gb is None else wish.memory_gb * GIB
     windows = windows_per_step(config, wish, optimal)
     size = wish.batch_size or choose_batch_size(config, windows, machine, costs, limit)
     accumulation = max(1, round(windows / size))
@@ -108,7 +98,7 @@ def windows_per_step(config: GPTConfig, wish: Wish, optimal: int) -> int:
 
 
 def choose_batch_size(
-    config: GPTConfig, windows: int, machine: Machine, costs: Costs, limit: int | None
+    config: GPTConfig, windows: int, machine: Machine, costs: Costs, limit: float | None
 ) -> int:
     """The largest power of two that fits and is worth its memory; at least 1, fit or not."""
     size = 1
@@ -130,20 +120,20 @@ def needed(config: GPTConfig, batch: Batch, machine: Machine, costs: Costs) -> d
 
 
 def check_memory(
-    config: GPTConfig, batch: Batch, machine: Machine, costs: Costs, limit: int | None
+    config: GPTConfig, batch: Batch, machine: Machine, costs: Costs, limit: float | None
 ) -> None:
     """Refuse a micro-batch that does not fit."""
     total = sum(needed(config, batch, machine, costs).values())
     if limit is None or total <= limit:
         return
-    fits = [
-        size
-        for size in range(1, batch.size)
-        if sum(needed(config, Batch(size, 2), machine, costs).values()) <= limit
-    ]
-    way_out = f"--batch-size {fits[-1]}" if fits else "a shorter --context-length, a smaller model"
+
+    def bytes_of(size: int) -> int:
+        return sum(needed(config, Batch(size, 2), machine, costs).values())
+
+    fits = bisect_right(range(1, batch.size), limit, key=bytes_of)  # as many, so the largest too
+    way_out = f"--batch-size {fits}" if fits else "a shorter --context-length, a smaller model"
     raise ConfigError(
-        f"a micro-batch of {batch.size} × {config.context_length:,} tokens needs "
+        f"a micro-batch of {batch.size:,} × {config.context_length:,} tokens needs "
         f"{total / GIB:.1f} GiB, {machine.name} has {limit / GIB:.1f} GiB for it: "
         f"use {way_out}, or a device with more memory"
     )
@@ -153,13 +143,20 @@ def within_session(steps: int, seconds: float, wish: Wish) -> int:
     """The steps of one session: those wanted, or as many as fit where none are."""
     minutes = wish.max_minutes or math.inf
     fit = int(minutes * 60 / seconds)
-    if fit >= 1 and steps > fit and not wish.steps and not wish.tokens:
+    session = " ".join(duration(minutes * 60))
+    if fit < 1:
+        raise ConfigError(
+            f"one step takes {' '.join(duration(seconds))}, the session has {session}: not one "
+            f"fits: use --max-minutes {math.ceil(seconds / 0.6) / 100} or more, a smaller "
+            f"--tokens-per-step or a smaller model"
+        )
+    if steps > fit and not wish.steps and not wish.tokens:
         return fit
     if steps > fit:
         raise ConfigError(
-            f"{steps:,} steps take {steps * seconds / 60:,.0f} minutes, the session has "
-            f"{minutes:,.0f}: {fit:,} steps fit (--steps {fit}); or plan without --max-minutes, "
-            f"and train in several sessions (train --max-minutes … --resume)"
+            f"{counted(steps, 'step')} take {' '.join(duration(steps * seconds))}, the session "
+            f"has {session}, room for {counted(fit, 'step')} (--steps {fit}); or plan without "
+            f"--max-minutes, and train in several sessions (train --max-minutes … --resume)"
         )
     return steps
 
