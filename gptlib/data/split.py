@@ -71,7 +71,9 @@ def split_documents(
 def split_of(document: str, validation: float = 0.1, test: float = 0.0) -> str:
     """Which of `SPLITS` a document belongs to, from its own text alone."""
     place = hash_place(document)
-    return SPLITS[1] if place <= validation else SPLITS[2 * (place <= validation + test)]
+    if place <= validation:
+        return "validation"
+    return "test" if place <= validation + test else "train"
 
 
 def split_stream(
@@ -115,11 +117,11 @@ def split_stream(
 def cut_stream(text: str, validation: float, test: float) -> Iterator[tuple[str, str]]:
     """The parts of a text that is cut where it would be too few documents to part."""
     training, held_out = cut(text, validation + test)
-    yield SPLITS[0], training
+    yield "train", training
     if test:
         held_out, last = cut(held_out, test / (validation + test))
-        yield SPLITS[2], last
-    yield SPLITS[1], held_out
+        yield "test", last
+    yield "validation", held_out
 
 
 def hash_place(document: str) -> float:
