@@ -42,6 +42,9 @@ STRANGE = {
     "شوفو هاذ الفيديو #dz #algerie": "arabic",
     "#الجزائر": "arabic",
     "راني f la gare نستنا فيك": "mixed",
+    "كَتَبَ le livre": "mixed",
+    "Merciiiiii": "french",
+    "bez\u200bzaf": "arabizi",
     "The best song ever, greetings from London": "other",
     "Привет, как дела?": "other",
 }

@@ -113,9 +113,8 @@ def kind_of(text: str) -> Kind:
 
 def _kind_of_level(text: str) -> Kind:
     """The kind of a row in lower case without invisible characters and addresses."""
-    arabic_runs = ARABIC_RUN.findall(text)
     words = [word for word in LATIN_WORD.findall(text) if not LAUGHTER.fullmatch(word)]
-    arabic = sum(map(len, arabic_runs))
+    arabic = sum(map(len, ARABIC_RUN.findall(text)))
     latin_runs = [run for word in words for run in LATIN_RUN.findall(word)]
     latin = sum(map(len, latin_runs))
     letters = sum(map(len, LETTER_RUN.findall(text)))
@@ -123,7 +122,7 @@ def _kind_of_level(text: str) -> Kind:
         return "other"
     if latin < LEAST_LATIN * (arabic + latin) or max(map(len, latin_runs)) < 2:
         return "arabic" if arabic else "other"
-    if arabic >= LEAST_ARABIC * (arabic + latin) and max(map(len, arabic_runs)) >= 2:
+    if arabic >= max(2, LEAST_ARABIC * (arabic + latin)):  # one letter is a slip of the thumb
         return "mixed"
     return _latin_kind(text, words)
 
