@@ -140,9 +140,9 @@ class Run:
         """Go on from the newest intact checkpoint; see :meth:`begin`."""
         checkpoint = load_checkpoint(folder)
         state = checkpoint.state
-        check_same(folder, "model", state["model"], model.config.to_dict())
-        before = TrainingConfig.from_dict(state["training"]).to_dict()
-        check_same(folder, "training", before, self.config.to_dict())
+        for what, now in (("model", model.config), ("training", self.config)):
+            before = type(now).from_dict(state[what])  # defaults for fields that came later
+            check_same(folder, what, before.to_dict(), now.to_dict())
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
         rows = read_metrics(folder)[: state["metrics_rows"]]
         if len(rows) < state["metrics_rows"]:
