@@ -1,5 +1,7 @@
 """Documents and small tokenizers for the tests of token shards."""
 
+from types import MappingProxyType
+
 from gptlib.tokenizer import BPETokenizer
 
 DOCUMENTS = [
@@ -14,6 +16,7 @@ class Numbers:
 
     name = "numbers"
     fingerprint = "0" * 64
+    special_tokens = MappingProxyType({})
 
     def __init__(self, vocab_size, end_of_text=None):
         self.vocab_size, self.end_of_text = vocab_size, end_of_text

@@ -21,7 +21,7 @@ from gptlib.data.shards import open_shards, verify_shards
 from gptlib.data.split import hash_place, split
 from gptlib.errors import ConfigError, CorpusError, ShardError, TokenizerError, TokenOutOfRange
 from gptlib.files import lock
-from gptlib.tokenizer import CharacterTokenizer
+from gptlib.tokenizer import BPETokenizer, CharacterTokenizer
 
 SPLITS = ("train", "validation")
 
@@ -108,6 +108,23 @@ def test_a_huge_document_has_the_ids_of_the_whole(tmp_path, monkeypatch):
     name = "validation" if hash_place(huge) <= 0.1 else "train"
     assert ended([huge]) == joined(tmp_path / "shards", name)[-len(ended([huge])) :]
     assert sum(facts["documents"] for facts in index.splits.values()) == 61
+
+
+END = "<|endoftext|>"
+STRANGE = ["<", "<|", "<|endof", "text|>", "|>", END[:-1], END, f"{END}{END}", f" {END} "]
+strange = st.lists(st.sampled_from(STRANGE) | st.text(max_size=5), max_size=9).map("".join)
+
+
+@pytest.mark.parametrize("special", [[END], [END, "<|"], ["<|pad|>", END], []])
+@given(documents=st.lists(strange, max_size=5), slab=st.integers(1, 40))
+@settings(deadline=None)
+def test_what_looks_like_an_end_in_a_document_is_plain_text(special, documents, slab):
+    tokenizer = BPETokenizer.train("".join(DOCUMENTS), 300, special)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenising, "SLAB", slab)
+        parted = [("train", document) for document in documents]
+        found = [ids.tolist() for _, ids in tokenising.tokenise(parted, tokenizer)]
+    assert [i for ids in found for i in ids] == ended(documents, tokenizer)
 
 
 def test_the_same_documents_give_the_same_bytes_whatever_the_threads(tmp_path, monkeypatch):
