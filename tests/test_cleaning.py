@@ -74,6 +74,10 @@ def test_repairs_by_hand(repair, before, after):
     assert repair(before) == after
 
 
+def test_a_separator_among_control_characters_parts_words():
+    assert clean_one("a\x1cb\x00c\x1fd") == "a\nbc d"
+
+
 @given(NOISE)
 def test_clean_text_cleaned_again_stays_as_it_is(text):
     once = clean_one(text)
