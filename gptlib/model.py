@@ -68,7 +68,8 @@ class GPT(nn.Module):
     @property
     def head(self) -> Tensor:
         """The token embedding (V, C) without spare rows: what is never scored never comes."""
-        return self.token_embedding.weight[: self.config.vocab_size]  # (V, C)
+        table, V = self.token_embedding.weight, self.config.vocab_size
+        return table if len(table) == V else table[:V]  # a slice's gradient would be copied
 
     @property
     def device(self) -> torch.device:
