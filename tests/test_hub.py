@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ CANARY = "hf_canaryThatNobodyMayEverSee"
 ARTICLES = [f"Article {number}. " + "word " * 400 for number in range(400)]
 DARIJA = ["وحد نهار", "wesh rak", "", "لاباس\r\nعليك"]
 READ_DARIJA = ["وحد نهار", "wesh rak", "لاباس\nعليك"]
-SILENCE = 0.3  # seconds of a stall in the tests, in place of the real ones
+SILENCE = 0.15  # seconds of a stall in the tests, in place of the real ones
 CARD = """---
 configs:
 - config_name: 20231101.ar
@@ -334,6 +335,9 @@ FAULTS = [
 ]
 
 
+SAID = {"html": "an HTML page came", "busy_for_long": "300 s", "broken": "HTTP 500"}
+
+
 @pytest.mark.parametrize("where", ["", ".parquet"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_of_the_network_is_named_in_time_and_leaves_nothing(
@@ -347,9 +351,12 @@ def test_a_fault_of_the_network_is_named_in_time_and_leaves_nothing(
     if stalled:
         reader.ask("hurry", silence=SILENCE)
     for do, choices in (("stream", {}), ("load", {}), ("load", {"documents": 1})):
+        server.asked.clear()
         answer = reader.ask(do, f"hub:{name}", **choices)
+        assert max(Counter(server.asked).values()) <= hub_client.TRIES
         assert answer.get("error") == "CorpusUnavailable", (do, answer)
         assert answer["seconds"] + stalled < 30, (do, answer)
+        assert SAID.get(fault, "") in answer["message"]
         assert "\n" not in answer["message"]
     after = reader.files()
     assert {path: after.get(path) for path in before} == before
