@@ -16,7 +16,7 @@ from gptlib import paths
 from gptlib.errors import DownloadError
 
 TRIES = 3
-SILENCE = 6.0  # seconds without an answer, or without another byte, that end one try
+SILENCE = 5.0  # seconds without an answer, or without another byte, that end one try
 LONGEST_WAIT = 5.0  # seconds that a server may ask for between two tries
 BUSY = (408, 429, 500, 502, 503, 504)  # answers that the libraries ask again for
 
