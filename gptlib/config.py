@@ -48,6 +48,16 @@ def require_whole(settings: object, *names: str, least: int = 1) -> None:
         )
 
 
+def padded_size(size: int, multiple: int = 128) -> int:
+    """The least multiple that is not below `size`: 50,257 → 50,304.
+
+    Args:
+        size: how many there are, such as tokens.
+        multiple: of what; 128 is the side of the tiles in which GPUs multiply matrices.
+    """
+    return -(-size // multiple) * multiple
+
+
 @dataclass(frozen=True)
 class GPTConfig(Settings):
     """The shape of a GPT-2 model; the defaults are the 124M model's (Radford et al. 2019, table 2).
@@ -64,9 +74,11 @@ class GPTConfig(Settings):
     dropout: float = 0.1  # share of activations zeroed while training; small models use 0
     qkv_bias: bool = True  # whether queries, keys and values have biases, as OpenAI's do
     layer_norm_epsilon: float = 1e-5  # added to the variance before its root
+    vocab_multiple: int = 1  # spare rows fill the table of tokens up to a multiple of this
 
     def __post_init__(self) -> None:
-        require_whole(self, "vocab_size", "context_length", "n_layers", "n_heads", "width")
+        require_whole(self, "vocab_size", "vocab_multiple", "context_length")
+        require_whole(self, "n_layers", "n_heads", "width")
         require(
             self.width % self.n_heads == 0,
             f"width {self.width} does not split into {self.n_heads} equal heads: "
@@ -82,6 +94,11 @@ class GPTConfig(Settings):
     def head_width(self) -> int:
         """D: numbers in one head's query, key and value."""
         return self.width // self.n_heads
+
+    @property
+    def table_rows(self) -> int:
+        """Rows of the table of tokens: one for each, then the spare ones, which no id reaches."""
+        return padded_size(self.vocab_size, self.vocab_multiple)
 
     @classmethod
     def named(cls, name: str, **changes: Any) -> "GPTConfig":
@@ -114,7 +131,7 @@ MODELS = {
     "small": GPTConfig(context_length=256, n_layers=6, n_heads=6, width=384),
     "medium": GPTConfig(context_length=512, n_layers=8, n_heads=8, width=512),
     # the 124M model's blocks with a short context and a vocabulary of its own language
-    "algerian": GPTConfig(vocab_size=10_240, context_length=512),
+    "algerian": GPTConfig(vocab_size=10_000, vocab_multiple=256, context_length=512),  # 10,240 rows
 }
 SIZES = {"124M": "gpt2", "355M": "gpt2-medium", "774M": "gpt2-large", "1558M": "gpt2-xl"}
 MAX_SEED = 2**63 - 1  # what every random stream that is seeded here can take

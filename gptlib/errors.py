@@ -41,6 +41,10 @@ class CorpusUnavailable(CorpusError):
     """A known corpus that is neither stored here nor reachable; the message names each way out."""
 
 
+class ShardError(CorpusError):
+    """Token shards that are missing, damaged, not to be written, or for another vocabulary."""
+
+
 class DownloadError(GPTLibError):
     """A download that did not bring the expected bytes; nothing was written."""
 

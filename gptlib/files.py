@@ -1,5 +1,6 @@
 """Files that are whole or absent: atomic writes, hashes, locks and checked downloads."""
 
+import errno
 import hashlib
 import http.client
 import json
@@ -16,6 +17,7 @@ import filelock
 
 from gptlib.errors import DownloadError
 
+NOT_OFFERED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what a mount may say to fsync
 BLOCK = 1 << 20  # bytes read at a time: large files never stand in memory whole
 
 
@@ -69,6 +71,26 @@ def sha256_of(path: str | Path) -> str:
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a folder's list of names through to the disk, where the disk offers it."""
+    if os.name == "nt":
+        return  # Windows cannot open a folder, and orders its renames itself
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
+    finally:
+        os.close(handle)
+
+
+def sealed_bytes(state: dict[str, Any]) -> bytes:
+    """The only spelling of a JSON file that ends with its own hash, so that any change shows."""
+    seal = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**state, "sha256": seal}, indent=1).encode()
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig, seed: int | None = None) -> None:
         super().__init__()
         self.config = config
-        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
+        self.token_embedding = nn.Embedding(config.table_rows, config.width)
         self.position_embedding = nn.Embedding(config.context_length, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
@@ -62,8 +62,14 @@ class GPT(nn.Module):
         return self.ln_final(x)  # (B, T, C)
 
     def logits(self, features: Tensor) -> Tensor:
-        """Compare features (..., C) with every row of the token embedding; returns (..., V)."""
-        return F.linear(features, self.token_embedding.weight)  # (..., V)
+        """Compare features (..., C) with the embedding of every token; returns (..., V)."""
+        return F.linear(features, self.head)  # (..., V)
+
+    @property
+    def head(self) -> Tensor:
+        """The token embedding (V, C) without spare rows: what is never scored never comes."""
+        table, V = self.token_embedding.weight, self.config.vocab_size
+        return table if len(table) == V else table[:V]  # a slice's gradient would be copied
 
     @property
     def device(self) -> torch.device:
@@ -71,7 +77,7 @@ class GPT(nn.Module):
         return self.token_embedding.weight.device
 
     def n_parameters(self) -> int:
-        """How many numbers training adjusts; the tied head counts once."""
+        """How many numbers the parameters hold; the tied head counts once, spare rows too."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
@@ -123,7 +129,7 @@ def count_parameters(config: GPTConfig) -> dict[str, int]:
     """
     C, L = config.width, config.n_layers
     parts = {
-        "token embedding": config.vocab_size * C,
+        "token embedding": config.table_rows * C,
         "position embedding": config.context_length * C,
         "attention": L * (4 * C * C + C + (3 * C if config.qkv_bias else 0)),
         "MLP": L * (8 * C * C + 5 * C),

@@ -4,6 +4,7 @@
 ``GPTLIB_CORPORA``  ``bundled`` uses the samples in ``data/`` outright: stable on every machine
 ``GPTLIB_RUNS``     folder of training runs (default: ``runs/`` where you are)
 ``HF_HUB_OFFLINE``  ``1`` forbids every download, as it does for Hugging Face's own libraries
+``HF_TOKEN``        your token for the hub; read by the hub's own library, or from a file ``.env``
 ``TIKTOKEN_CACHE_DIR``  a folder that tiktoken has filled: asked first for GPT-2's vocabulary
 ``CI``              set by every CI service: progress bars stay silent
 """
@@ -49,6 +50,18 @@ def bundled_only() -> bool:
 def offline() -> bool:
     """Whether nothing may be downloaded."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def token_in_file() -> str | None:
+    """The token that a line ``HF_TOKEN=…`` of a file ``.env`` holds, here or beside the course."""
+    for folder in (Path.cwd(), REPOSITORY):
+        path = folder / ".env"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        for line in lines:
+            name, _, value = line.removeprefix("export ").partition("=")
+            if name.strip() == "HF_TOKEN" and (token := value.strip().strip("'\"")):
+                return token
+    return None
 
 
 def quiet() -> bool:

@@ -37,7 +37,7 @@ def test_a_size_names_the_same_model() -> None:
     assert GPTConfig() == GPTConfig.named("gpt2")
 
 
-# Layers, heads, width, context and vocabulary of the projects that this course replaces.
+# Layers, heads, width, context and rows of the table of the projects that this course replaces.
 REPLACED = {
     "algerian": (12, 12, 768, 512, 10_240),
     "gpt2_original": (12, 12, 768, 1_024, 50_257),
@@ -51,7 +51,7 @@ REPLACED = {
 def test_the_models_of_the_replaced_projects_take_a_training_step(name: str) -> None:
     config = GPTConfig.named(name)
     shape = (config.n_layers, config.n_heads, config.width, config.context_length)
-    assert (*shape, config.vocab_size) == REPLACED[name]
+    assert (*shape, config.table_rows) == REPLACED[name]
     model = GPT(replace(config, n_layers=1, vocab_size=50), seed=0)
     before = [parameter.clone() for parameter in model.parameters()]
     ids = torch.arange(18).view(2, 9)

@@ -28,7 +28,7 @@ class Fixed(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.token_embedding = torch.nn.Embedding.from_pretrained(torch.eye(2).double())
+        self.head = torch.eye(2).double()
         self.device = torch.device("cpu")
 
     def features(self, x):

@@ -128,7 +128,8 @@ def test_every_bundled_recording_can_be_read_and_finds_itself_normal(path):
     rows = [about, *unthinned(recording)]
     assert verdict(rows, recording).startswith("Your curve is normal: training loss in the band")
     assert TrainingConfig.from_dict(recording.training).steps == recording.training["steps"]
-    assert GPTConfig.from_dict(recording.model).to_dict() == recording.model
+    shape = GPTConfig.from_dict(recording.model).to_dict()  # with what came after the recording
+    assert recording.model.items() <= shape.items()
 
 
 def unthinned(recording):

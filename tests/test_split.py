@@ -1,17 +1,27 @@
 """Training and validation share no document, whatever the order, process or copy."""
 
+import contextlib
 import random
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptlib.data.corpora import Corpus, load_corpus
-from gptlib.data.split import cut, hash_place, split, split_documents
-from gptlib.errors import CorpusError
+from gptlib.data.split import (
+    cut,
+    hash_place,
+    levelled,
+    split,
+    split_documents,
+    split_of,
+    split_stream,
+)
+from gptlib.errors import ConfigError, CorpusError
 
 DOCUMENTS = [f"document number {n} speaks of {n * n}" for n in range(2_000)]
 
@@ -107,3 +117,69 @@ def test_windows_split_at_random_would_share_spans():
     random.Random(0).shuffle(pieces)
     training, validation = split_documents(pieces)
     assert spans(training) & spans(validation)  # so the test above can fail
+
+
+# As they stream in
+
+
+def streamed(documents, **shares):
+    """The documents of each split, as they come one by one."""
+    found = {"train": [], "validation": [], "test": []}
+    for part, document in split_stream(iter(documents), **shares):
+        found[part].append(document)
+    return found
+
+
+@given(
+    st.lists(st.text(max_size=9), max_size=40, unique=True),
+    st.sampled_from([1e-9, 0.01, 0.1, 0.5]),
+)
+@settings(deadline=None)
+def test_a_stream_is_parted_as_the_whole_corpus_is(documents, validation):
+    try:
+        expected = split(Corpus("any", documents, "", ""), validation)
+    except CorpusError:
+        with contextlib.suppress(CorpusError):  # raised, or nothing is left to train on
+            assert streamed(documents, validation=validation)["train"] == []
+        return
+    found = streamed(documents, validation=validation)
+    assert (found["train"], found["validation"], found["test"]) == (*expected, [])
+
+
+def test_a_stream_is_not_gathered():
+    taken = iter(DOCUMENTS)
+    parted = split_stream(taken)
+    next(parted)
+    assert next(taken) in DOCUMENTS[20:60]  # the first that is held out is among these
+    assert "validation" in {split_of(document) for document in DOCUMENTS[:60]}
+
+
+def test_a_test_split_is_taken_from_training_alone():
+    two, three = streamed(DOCUMENTS), streamed(DOCUMENTS, test=0.1)
+    assert three["validation"] == two["validation"]
+    assert sorted(three["train"] + three["test"]) == sorted(two["train"])
+    assert abs(len(three["test"]) - 200) < 4 * (2_000 * 0.1 * 0.9) ** 0.5
+
+
+@pytest.mark.parametrize("shares", [(0.0, 0.1), (-0.1, 0.1), (0.5, 0.5), (1.0, 0.0), (0.1, -0.1)])
+def test_shares_that_leave_nothing_are_refused(shares):
+    with pytest.raises(ConfigError, match=f"validation {shares[0]} and test {shares[1]}"):
+        streamed(DOCUMENTS, validation=shares[0], test=shares[1])
+
+
+SPACED = st.text(
+    st.sampled_from(
+        "aAßﬁée\u0301 \t\n\v\f\r\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2003\u2028\u2029\u3000\u200b"
+    )
+)
+
+
+@given(st.text() | SPACED)
+def test_levelling_is_what_it_says(text):
+    expected = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    assert levelled(text) == expected.encode()
+
+
+def test_every_white_space_is_levelled():
+    spaces = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
+    assert len(spaces) > 25 and {levelled(f"a{space}b") for space in spaces} == {b"a b"}

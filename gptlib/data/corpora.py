@@ -5,12 +5,13 @@ Facts and licences of every named corpus stand in ``data/README.md``.
 
 import hashlib
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from gptlib import paths
+from gptlib.data import hub, hub_texts
 from gptlib.data.reading import read_documents
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
 from gptlib.files import download, sha256_of
@@ -56,48 +57,81 @@ class Entry:
 
 
 def load_corpus(
-    name: str | Path, fallback: str | None = None, separator: str | None = None
+    name: str | Path,
+    fallback: str | None = None,
+    separator: str | None = None,
+    documents: int | None = None,
+    language: str | None = None,
 ) -> Corpus:
-    """Read a corpus by its name, or a file or folder of your own.
+    """Read a corpus by its name, or a file or folder of your own, into memory.
 
     With ``GPTLIB_CORPORA=bundled`` a corpus that does not come with the course is replaced by
     the bundled sample that stands in for it, which one printed line says.
 
     Args:
-        name: a key of `CORPORA`, or the path of a .txt, .jsonl or .parquet file or of a folder
-            of these.
+        name: a key of `CORPORA` or `hub_texts.NAMED`, an address as `hub_texts.FORM` shows, or
+            the path of a .txt, .jsonl or .parquet file or of a folder of these.
         fallback: the corpus to go on with where `name` is neither stored here nor reachable.
         separator: what parts the documents of a .txt file; without it a file is one document.
+        documents: how many to read, from the first; None for all.
+        language: of Wikipedia, such as ``ar``.
 
     Raises:
         CorpusUnavailable: `name` is known, but neither stored here nor reachable.
         CorpusError: `name` is unknown, or a file cannot be read as text.
     """
-    if not str(name).strip():
-        raise CorpusError(
-            f"the corpus has an empty name: give one of {', '.join(CORPORA)}, or a path"
-        )
-    if str(name) not in CORPORA:
-        return local_corpus(Path(name), separator)
-    name = str(name)
-    entry = CORPORA[name]
+    check_choices(name, documents)
+    text = hub_texts.hub_text(str(name), language)
+    if text is None and str(name) not in CORPORA:
+        corpus = local_corpus(Path(name), separator)
+        return replace(corpus, documents=corpus.documents[:documents])
+    entry = CORPORA[str(name)] if text is None else hub_entry(text, documents)
+    name = text.name if text else str(name)
     if paths.bundled_only() and entry.stand_in:
         print(f"corpus   {entry.stand_in} stands in for {name} (GPTLIB_CORPORA=bundled)")
-        return load_corpus(entry.stand_in)
+        return load_corpus(entry.stand_in, documents=documents)
     try:
-        return Corpus(name, entry.read(), entry.source, entry.licence)
+        return Corpus(name, entry.read()[:documents], entry.source, entry.licence)
     except CorpusUnavailable:
         if fallback is None:
             raise
         print(f"corpus   {fallback} stands in for {name}, neither stored here nor reachable")
-        return load_corpus(fallback)
+        return load_corpus(fallback, documents=documents)
+
+
+def stream_corpus(
+    name: str | Path,
+    separator: str | None = None,
+    documents: int | None = None,
+    language: str | None = None,
+) -> Iterator[str]:
+    """Its documents one by one, of the hub without storing any; else as `load_corpus`."""
+    check_choices(name, documents)
+    text = hub_texts.hub_text(str(name), language)
+    if text is None or paths.bundled_only():
+        corpus = load_corpus(name, separator=separator, documents=documents, language=language)
+        return iter(corpus.documents)
+    return hub.stream(text, documents)
+
+
+def hub_entry(text: hub_texts.HubText, documents: int | None) -> Entry:
+    """A data set of the hub as an entry among the others."""
+    return Entry(partial(hub.read, text, documents), text.source, text.licence, text.stand_in)
+
+
+def check_choices(name: str | Path, documents: int | None) -> None:
+    """Refuse a name or a number that means nothing."""
+    if not str(name).strip():
+        raise CorpusError(f"the corpus has an empty name: give one of {NAMES}, or a path")
+    if documents is not None and documents < 1:
+        raise CorpusError(f"documents is {documents}: read at least 1, or leave it out for all")
 
 
 def local_corpus(path: Path, separator: str | None) -> Corpus:
     """A file or folder of the learner's own; its licence is theirs to know."""
     if not path.exists():
         raise CorpusError(
-            f"no corpus {str(path)!r}: give one of {', '.join(CORPORA)}, "
+            f"no corpus {str(path)!r}: give one of {NAMES}, "
             f"or the path of a .txt, .jsonl or .parquet file or of a folder of these"
         )
     return Corpus(path.stem, read_documents(path, separator), str(path), "your own text")
@@ -155,13 +189,9 @@ CORPORA = {
         "PSF licence",
         stand_in="sample-articles",
     ),
-    "sample-story": Entry(
-        partial(read_sample, "sample-story.txt"), "written for this course", "MIT"
-    ),
-    "sample-articles": Entry(
-        partial(read_sample, "sample-articles.jsonl"), "written for this course", "MIT"
-    ),
-    "sample-darija": Entry(
-        partial(read_sample, "sample-darija.jsonl"), "written for this course", "MIT"
-    ),
+    **{
+        Path(name).stem: Entry(partial(read_sample, name), "written for this course", "MIT")
+        for name in ("sample-story.txt", "sample-articles.jsonl", "sample-darija.jsonl")
+    },
 }
+NAMES = ", ".join([*CORPORA, *hub_texts.NAMED, hub_texts.FORM])

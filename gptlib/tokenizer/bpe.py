@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gptlib.errors import TokenizerError
 from gptlib.tokenizer.encoding import encode_piece
 from gptlib.tokenizer.interface import check_unicode, fingerprint_of, out_of_range
 from gptlib.tokenizer.pieces import PATTERN, split_special, whole_pieces
 from gptlib.tokenizer.spelling import BytePair, read_vocabulary, spell, unspell, write_vocabulary
 from gptlib.tokenizer.training import count_pieces, train_bpe
-from gptlib.tokenizer.vocabulary import check_vocabulary, replay
+from gptlib.tokenizer.vocabulary import check_vocabulary, replay, room_for_merges
 
 END_OF_TEXT = "<|endoftext|>"
 REMEMBERED = 1 << 16  # pieces whose ids are kept: some 15 MB, and most of a language's words
@@ -64,20 +63,28 @@ class BPETokenizer:
 
         Raises:
             TokenizerError: ``vocab_size`` has no room for the bytes, or the text a lone surrogate.
+
+        For a large text: :func:`gptlib.tokenizer.language.train_tokenizer`.
         """
-        smallest = 256 + len(special_tokens)
-        if vocab_size < smallest:
-            raise TokenizerError(
-                f"vocab_size {vocab_size:,} is below 256 bytes + {len(special_tokens)} special "
-                f"tokens: ask for {smallest:,} or more"
-            )
+        n_merges = room_for_merges(vocab_size, special_tokens)
         documents = [text] if isinstance(text, str) else text
-        learned = train_bpe(count_pieces(documents, special_tokens), vocab_size - smallest)
+        learned = train_bpe(count_pieces(documents, special_tokens), n_merges)
         tokens = [bytes([byte]) for byte in range(256)]
-        merges = []
         for left, right in learned:
-            merges.append((tokens[left], tokens[right]))
             tokens.append(tokens[left] + tokens[right])
+        merges = [(tokens[left], tokens[right]) for left, right in learned]
+        return cls.from_merges(merges, special_tokens)
+
+    @classmethod
+    def from_merges(
+        cls, merges: Sequence[BytePair], special_tokens: Sequence[str] = ()
+    ) -> "BPETokenizer":
+        """Number the 256 bytes, then what the merges make, oldest first, then the special tokens.
+
+        Raises:
+            TokenizerError: see the constructor.
+        """
+        tokens, _ = replay(merges)
         vocabulary = {token: token_id for token_id, token in enumerate(tokens)}
         special = {token: len(tokens) + i for i, token in enumerate(special_tokens)}
         return cls(vocabulary, merges, special)

@@ -1,8 +1,9 @@
 """One id per character: the smallest tokenizer there is, for experiments on small texts."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from gptlib.errors import TokenizerError
 from gptlib.files import write_json
@@ -17,6 +18,7 @@ class CharacterTokenizer:
 
     name = "characters"
     end_of_text = None
+    special_tokens: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, characters: str) -> None:
         """Number some characters.

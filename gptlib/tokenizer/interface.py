@@ -1,7 +1,7 @@
 """What every tokenizer promises, so that the model, the trainer and the notebooks need not ask."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,10 @@ class Tokenizer(Protocol):
     @property
     def end_of_text(self) -> int | None:
         """The id that parts one document from the next, if there is one."""
+
+    @property
+    def special_tokens(self) -> Mapping[str, int]:
+        """The strings with an id of their own, which only ``allow_special`` gives them."""
 
     @property
     def fingerprint(self) -> str:

@@ -6,6 +6,27 @@ from gptlib.errors import TokenizerError
 from gptlib.tokenizer.spelling import BytePair, spell
 from gptlib.tokenizer.training import Pair
 
+MOST_TOKENS = 1_000_000  # more is a slip of the pen: the largest vocabularies have a quarter
+
+
+def room_for_merges(vocab_size: int, special_tokens: Sequence[str]) -> int:
+    """How many merges a vocabulary holds beside the 256 bytes and its special tokens.
+
+    Raises:
+        TokenizerError: there is no room for the bytes, or more than any language fills.
+    """
+    smallest = 256 + len(special_tokens)
+    if vocab_size < smallest:
+        raise TokenizerError(
+            f"vocab_size {vocab_size:,} is below 256 bytes + {len(special_tokens)} special "
+            f"tokens: ask for {smallest:,} or more"
+        )
+    if vocab_size > MOST_TOKENS:
+        raise TokenizerError(
+            f"vocab_size {vocab_size:,} is above {MOST_TOKENS:,}: ask for fewer; GPT-2 has 50,257"
+        )
+    return vocab_size - smallest
+
 
 def replay(merges: Iterable[BytePair]) -> tuple[list[bytes], dict[Pair, int]]:
     """Number tokens in the order in which merging makes them: the 256 bytes, then merge by merge.

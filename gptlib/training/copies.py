@@ -12,10 +12,11 @@ import warnings
 from pathlib import Path
 
 from gptlib.errors import CheckpointError
+from gptlib.files import sync_folder
 from gptlib.training.metrics import FILE_NAME
 from gptlib.training.rotation import checkpoints, clean_up, rotate, step_of
 from gptlib.training.sealed import STATE, check_names, check_plain, read_state, verify_sealed
-from gptlib.training.sealing import beside, put_in_place, sync_folder
+from gptlib.training.sealing import beside, put_in_place
 
 BESIDE = (FILE_NAME, "settings.toml")
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gptlib.config import padded_size
 from gptlib.model import GPT
 
 # On a CPU 256 rows of GPT-2's vocabulary, 51 MB: enough for fast matrix products. A GPU computes
@@ -33,7 +34,7 @@ def next_token_loss(model: GPT, x: Tensor, y: Tensor) -> Tensor:
         A scalar that can be differentiated once; ln V for a model that knows nothing.
     """
     features = model.features(x).flatten(0, 1)  # (B·T, C): one row for every position
-    head = model.token_embedding.weight  # (V, C)
+    head = model.head  # (V, C)
     return HeadLoss.apply(features, head, y.flatten(), torch.is_grad_enabled())
 
 
@@ -114,7 +115,7 @@ def logits_memory(features: Tensor, head: Tensor) -> Tensor:
     """
     limit = LOGITS_AT_A_TIME * (1 if features.device.type == "cpu" else GPU_FACTOR)
     rows = min(len(features), max(1, limit // len(head)))
-    return features.new_empty(rows, -(-len(head) // 64) * 64)
+    return features.new_empty(rows, padded_size(len(head), 64))
 
 
 def fill_logits(memory: Tensor, features: Tensor, head: Tensor) -> Tensor:

@@ -132,9 +132,9 @@ class Run:
 
     def check(self, folder: Path, state: dict[str, Any], model: GPT) -> None:
         """Refuse a run of another model, other settings or other data."""
-        check_same(folder, "model", state["model"], model.config.to_dict())
-        before = TrainingConfig.from_dict(state["training"]).to_dict()
-        check_same(folder, "training", before, self.config.to_dict())
+        for what, now in (("model", model.config), ("training", self.config)):
+            before = type(now).from_dict(state[what])  # defaults for fields that came later
+            check_same(folder, what, before.to_dict(), now.to_dict())
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
 
     def resume(

@@ -17,6 +17,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from gptlib.errors import CheckpointError
+from gptlib.files import sealed_bytes
 
 STATE = "state.json"
 FORMAT = "gptlib checkpoint"
@@ -112,12 +113,6 @@ def read_state(folder: Path) -> State:
         )
     check_list(folder, state.get("files"))
     return State(folder, state)
-
-
-def sealed_bytes(state: dict[str, Any]) -> bytes:
-    """A state's only spelling as a file, its own hash at the end."""
-    seal = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-    return json.dumps({**state, "sha256": seal}, indent=1).encode()
 
 
 def check_list(folder: Path, files: Any) -> None:

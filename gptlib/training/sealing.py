@@ -9,7 +9,6 @@ what a killed process leaves has another name, by which it can be told apart:
 ``.NAME.XXXXXXXX.gone``  was being deleted
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -22,9 +21,9 @@ from typing import Any
 import torch
 
 from gptlib.errors import CheckpointError
-from gptlib.training.sealed import FORMAT, STATE, VERSION, Tensors, sealed_bytes
+from gptlib.files import sealed_bytes, sync_folder
+from gptlib.training.sealed import FORMAT, STATE, VERSION, Tensors
 
-NOT_OFFERED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what a mount may say to fsync
 SPARE = 1.05  # room to ask for, per byte to write: for folders, lists and other programs
 DTYPES = {
     torch.float64: "F64",
@@ -115,20 +114,6 @@ def pieces(tensors: Tensors) -> Iterator[bytes | memoryview]:
     for tensor in tensors.values():
         plain = tensor.detach().cpu().reshape(-1)  # (n,), copied if it does not lie in one piece
         yield plain.view(torch.uint8).numpy().data
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder's list of names through to the disk, where the disk offers it."""
-    if os.name == "nt":
-        return  # Windows cannot open a folder, and orders its renames itself
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in NOT_OFFERED:
-            raise
-    finally:
-        os.close(handle)
 
 
 def put_in_place(part: Path, folder: Path) -> None:

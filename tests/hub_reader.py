@@ -1,0 +1,61 @@
+"""A process that reads corpora as it is told to, line by line; run by test_hub.
+
+The hub's libraries take their address and folders from variables, once, when they are imported.
+A line is a JSON object ``{"do": name of a function below, **arguments}``; so is each answer.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from itertools import islice
+from typing import Any
+
+from gptlib.data import hub_client
+from gptlib.data.corpora import load_corpus, stream_corpus
+
+SLEPT: list[float] = []
+
+
+def load(name: str, **choices: Any) -> dict[str, Any]:
+    corpus = load_corpus(name, **choices)
+    kept = {"name": corpus.name, "licence": corpus.licence, "source": corpus.source}
+    return {"documents": corpus.documents, **kept}
+
+
+def stream(name: str, first: int | None = None, **choices: Any) -> dict[str, Any]:
+    return {"documents": list(islice(stream_corpus(name, **choices), first))}
+
+
+def variable(name: str, value: str | None) -> dict[str, Any]:
+    os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
+    return {}
+
+
+def hurry(silence: float) -> dict[str, Any]:
+    """Add the libraries' pauses up instead of waiting for them, and shorten the silence."""
+    hub_client.SILENCE = silence
+    time.sleep = SLEPT.append  # type: ignore[assignment]
+    return {}
+
+
+def main() -> None:
+    answers, sys.stdout = sys.stdout, sys.stderr  # what the package prints is read there
+    for line in sys.stdin:
+        wish = json.loads(line)
+        SLEPT.clear()
+        start = time.monotonic()
+        try:
+            answer = globals()[wish.pop("do")](**wish)
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": type(error).__name__, "message": str(error)}
+        answer |= {"seconds": time.monotonic() - start + sum(SLEPT)}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""A small hub on the loopback: the protocol that `huggingface_hub` speaks, and its failures.
+
+Bounded: it answers at most `REQUESTS` requests, and no answer takes longer than `STALL` seconds.
+"""
+
+import hashlib
+import io
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+import pyarrow
+from pyarrow import parquet
+
+REQUESTS = 3000
+STALL = 60.0
+HTML = b"<!DOCTYPE html><html><body>Please log in to this network</body></html>"
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def table(row_group: int | None = None, **columns: list[str]) -> bytes:
+    """A parquet file; each row group is read on its own."""
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), buffer, row_group_size=row_group)
+    return buffer.getvalue()
+
+
+def paths_under(files: dict[str, bytes], folder: str) -> list[str]:
+    """Every file and folder inside a folder of a repository; "" is the whole."""
+    folders = {file[:place] for file in files for place, letter in enumerate(file) if letter == "/"}
+    inside = f"{folder}/" if folder else ""
+    return sorted(path for path in {*files, *folders} if path.startswith(inside))
+
+
+class Hub(ThreadingHTTPServer):
+    """Repositories and their files, what was asked of them, and the fault to show."""
+
+    daemon_threads = True
+
+    def __init__(self, repositories: dict[str, dict[str, bytes]]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.repositories = repositories
+        self.gated: dict[str, str] = {}  # repository -> the token that opens it
+        self.fault, self.where = "", ""  # which fault, on the paths that hold this text
+        self.asked: list[tuple[str, str, str]] = []  # method, path, Range
+        self.sent = 0  # bytes of parquet files
+        self.tokens: set[str] = set()  # authorisations that came
+        self.ended = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def commit(self, repository: str) -> str:
+        """The commit follows from the files, as in git."""
+        digest = hashlib.sha1(repository.encode())
+        for path, content in sorted(self.repositories[repository].items()):
+            digest.update(path.encode() + content)
+        return digest.hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = STALL
+    server: Hub
+
+    def do_GET(self) -> None:
+        hub, path = self.server, unquote(urlsplit(self.path).path)
+        hub.asked.append((self.command, path, self.headers.get("Range", "")))
+        hub.tokens.add(self.headers.get("Authorization", ""))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if len(hub.asked) > REQUESTS:
+            return self.reply(410, {}, b"enough")
+        if hub.fault and hub.where in path:
+            return getattr(self, f"fault_{hub.fault}")(path)
+        self.reply(*self.answer(path, body))
+
+    do_HEAD = do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+            self.server.sent += len(body) if ".parquet" in self.path else 0
+
+    def answer(self, path: str, body: bytes) -> Answer:
+        """The answer of a hub in order."""
+        match = re.fullmatch(r"/(?:api/)?datasets/([^/]+/[^/]+)(/.*)?", path)
+        if not match or match[1] not in self.server.repositories:
+            return self.refusal(404, "RepoNotFound", "Repository not found")
+        repository, rest = match[1], (match[2] or "").split("/", 3)[1:]
+        token = self.server.gated.get(repository)
+        if token and "/resolve/" in path and self.headers.get("Authorization") != f"Bearer {token}":
+            status = 403 if self.headers.get("Authorization") else 401
+            return self.refusal(status, "GatedRepo", f"Access to {repository} is restricted")
+        revision = rest[1] if len(rest) > 1 else "main"
+        if revision not in ("main", self.server.commit(repository)):
+            return self.refusal(404, "RevisionNotFound", "Invalid rev id")
+        if rest and rest[0] == "resolve":
+            return self.file(repository, rest[2])
+        return self.about(repository, rest, body)
+
+    def refusal(self, status: int, code: str, message: str) -> Answer:
+        return status, {"X-Error-Code": code, "X-Error-Message": message}, b""
+
+    def file(self, repository: str, path: str) -> Answer:
+        commit, files = self.server.commit(repository), self.server.repositories[repository]
+        if path not in files:
+            status, headers, body = self.refusal(404, "EntryNotFound", "Entry not found")
+            return status, headers | {"X-Repo-Commit": commit}, body
+        content = files[path]
+        headers = {
+            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "X-Repo-Commit": commit,
+            "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream",
+        }
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if not wanted:
+            return 200, headers, content
+        start, end = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
+        headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
+        return 206, headers, content[start : end + 1]
+
+    def about(self, repository: str, rest: list[str], body: bytes) -> Answer:
+        """What the API says of a repository, its tree or some of its paths."""
+        files = self.server.repositories[repository]
+        if rest and rest[0] == "tree":
+            paths = paths_under(files, rest[2] if len(rest) > 2 else "")
+            if "recursive=true" not in self.path.lower():
+                depth = min((path.count("/") for path in paths), default=0)
+                paths = [path for path in paths if path.count("/") == depth]
+            found: object = self.entries(files, paths)
+        elif rest and rest[0] == "paths-info":
+            paths = json.loads(body)["paths"] if body.startswith(b"{") else []
+            found = self.entries(files, paths)
+        else:
+            siblings = [{"rfilename": path} for path in files]
+            commit = self.server.commit(repository)
+            found = {"id": repository, "sha": commit, "siblings": siblings, "private": False}
+        return 200, {"Content-Type": "application/json"}, json.dumps(found).encode()
+
+    def entries(self, files: dict[str, bytes], paths: list[str]) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
+        for path in paths:
+            if path in files:
+                oid = hashlib.sha1(files[path]).hexdigest()
+                found.append({"type": "file", "oid": oid, "size": len(files[path]), "path": path})
+            elif any(file.startswith(f"{path}/") for file in files):
+                found.append({"type": "directory", "oid": "0" * 40, "size": 0, "path": path})
+        return found
+
+    # Faults: what a network can do to an answer
+
+    def fault_cut(self, path: str) -> None:
+        """The whole length is announced, half of it is sent, and the line goes dead."""
+        status, headers, body = self.answer(path, b"")
+        self.close_connection = True
+        self.reply(status, headers | {"Content-Length": str(len(body) + 1)}, body[: len(body) // 2])
+
+    def fault_short(self, path: str) -> None:
+        """Half of the file, announced as such."""
+        status, headers, body = self.answer(path, b"")
+        self.reply(status, headers, body[: len(body) // 2])
+
+    def fault_html(self, path: str) -> None:
+        self.reply(200, {"Content-Type": "text/html; charset=utf-8"}, HTML)
+
+    def fault_disguised_html(self, path: str) -> None:
+        _, headers, body = self.answer(path, b"")
+        self.reply(200, headers, (HTML + b" " * len(body))[: len(body)])
+
+    def fault_busy(self, path: str) -> None:
+        self.reply(429, {}, b"")
+
+    def fault_busy_for_long(self, path: str) -> None:
+        self.reply(429, {"Retry-After": "300"}, b"")
+
+    def fault_broken(self, path: str) -> None:
+        self.reply(500, {}, b"")
+
+    def fault_stall(self, path: str) -> None:
+        """Not a byte until the hub closes."""
+        self.close_connection = True
+        self.server.ended.wait(STALL)
+
+    def fault_stall_in_the_middle(self, path: str) -> None:
+        self.fault_cut(path)
+        self.wfile.flush()
+        self.server.ended.wait(STALL)
+
+
+@contextmanager
+def running(repositories: dict[str, dict[str, bytes]]) -> Iterator[Hub]:
+    """A hub that serves until the block ends."""
+    hub = Hub(repositories)
+    thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.ended.set()
+        hub.shutdown()
+        thread.join(timeout=5)
+        hub.server_close()

@@ -1,0 +1,30 @@
+"""Documents and small tokenizers for the tests of token shards."""
+
+from types import MappingProxyType
+
+from gptlib.tokenizer import BPETokenizer
+
+DOCUMENTS = [
+    f"{n} documents, {n * n} words: وحد نهار 🙂\n" + "the theme then the hem " * (n % 7)
+    for n in range(60)
+]
+TOKENIZER = BPETokenizer.train("".join(DOCUMENTS), 300, ["<|endoftext|>"])
+
+
+class Numbers:
+    """A tokenizer whose texts are ids written out, such as ``"7 65535"``: any vocabulary."""
+
+    name = "numbers"
+    fingerprint = "0" * 64
+    special_tokens = MappingProxyType({})
+
+    def __init__(self, vocab_size, end_of_text=None):
+        self.vocab_size, self.end_of_text = vocab_size, end_of_text
+
+    def encode(self, text, allow_special=False):
+        return [int(number) for number in text.split()]
+
+
+def contents(folder):
+    """The bytes of every file in a folder."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

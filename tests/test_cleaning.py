@@ -1,0 +1,280 @@
+"""A cleaner repairs what can be repaired, drops with a reason, and counts both."""
+
+import itertools
+import json
+import sys
+import time
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gptlib.data.cleaning import Cleaner, darija_cleaner, kind_of, text_cleaner
+from gptlib.data.cleaning.duplicates import ExactDuplicates, NearDuplicates, shingles
+from gptlib.data.cleaning.steps import (
+    REPAIRS,
+    fold_spaces,
+    limit_repeats,
+    normalise,
+    remove_marks,
+    remove_tatweel,
+)
+from gptlib.data.corpora import load_corpus
+from gptlib.dependencies import PackagesMissing
+from gptlib.errors import ConfigError
+
+NOISE = st.text(
+    st.one_of(
+        st.characters(),
+        st.sampled_from(
+            " \t\n\r\x1c\x85\u2028\u00a0\ufeff\u200d\u200b\u202e\u00ade\u0301ـهﻼﷲﷺﹰ😂❤\ufe0f!a1"
+        ),
+    )
+)
+
+
+def clean_one(text):
+    """A row through the repairs alone."""
+    return next(Cleaner(REPAIRS).clean([text]), None)
+
+
+def dropped_by(cleaner, text):
+    """The step that drops a row, None where it is kept."""
+    kept = list(cleaner.clean([text]))
+    names = [step.name for step in cleaner.report.steps if step.dropped]
+    assert len(names) == 1 - len(kept)
+    return names[0] if names else None
+
+
+@pytest.mark.parametrize(
+    ("repair", "before", "after"),
+    [
+        (limit_repeats, "هههههههه", "ههه"),
+        (limit_repeats, "!!!!!! ههه", "!!! ههه"),
+        (limit_repeats, "hahahahahaha", "hahaha"),
+        (limit_repeats, "🇩🇿🇩🇿🇩🇿🇩🇿🇩🇿", "🇩🇿🇩🇿🇩🇿"),
+        (limit_repeats, "1000000 ٢٠٠٠٠٠", "1000000 ٢٠٠٠٠٠"),
+        (limit_repeats, "الله cool ههه", "الله cool ههه"),
+        (normalise, "ﺳﻼﻡ ﷲ", "سلام الله"),
+        (normalise, "محمد ﷺ", "محمد صلى الله عليه وسلم"),
+        (normalise, "ب\ufe7a", "ب\u0650"),
+        (normalise, "e\u0301 x²", "é x²"),
+        (remove_marks, "\ufeffرا\u200bني\u200f \u202eab\u00ad\x00", "راني ab"),
+        (
+            remove_marks,
+            "👨\u200d👩\u200d👧 ❤️\u200d🔥 را\u200dني",
+            "👨\u200d👩\u200d👧 ❤️\u200d🔥 راني",
+        ),
+        (fold_spaces, "  a \t\u00a0b\r\n c\n\n \n\nd\x85e ", "a b\nc\n\nd\ne"),
+        (remove_tatweel, "جميـــل الـ bus", "جميل ال bus"),
+    ],
+)
+def test_repairs_by_hand(repair, before, after):
+    assert repair(before) == after
+
+
+def test_a_separator_among_control_characters_parts_words():
+    assert clean_one("a\x1cb\x00c\x1fd") == "a\nbc d"
+
+
+@given(NOISE)
+def test_clean_text_cleaned_again_stays_as_it_is(text):
+    once = clean_one(text)
+    assert once is None or clean_one(once) == once
+
+
+@given(NOISE)
+def test_clean_text_is_in_normal_form_without_marks_and_edges(text):
+    once = clean_one(text) or "x"
+    assert unicodedata.is_normalized("NFC", once)
+    assert once == once.strip() and "  " not in once and "\r" not in once and "\n\n\n" not in once
+    others = once.replace("\u200d", "")
+    assert not any(unicodedata.category(c) in ("Cf", "Cc", "Co") for c in others if c != "\n")
+
+
+@given(st.text("ab!ه", max_size=40))
+def test_no_unit_stands_four_times_in_a_row(text):
+    once = limit_repeats(text)
+    for size, start in itertools.product(range(1, 5), range(len(once))):
+        unit = once[start : start + size]
+        assert len(unit) < size or not once.startswith(unit * 4, start)
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("راني رايح للسوق", None),
+        ("rani raye7 lessou9", None),
+        ("راني في la gare", None),
+        ("Tu viens demain avec nous ؟", "French"),
+        ("What a beautiful song", "no words, or another language"),
+        ("؟!؟!؟!", "no words, or another language"),
+        ("123 456 789", "no words, or another language"),
+        ("😂❤️🔥 😂❤️🔥", "no words, or another language"),
+        ("راني \ud83d هنا", "broken characters"),
+        ("", "white space"),
+        ("\ufeff\u200f", "invisible marks"),
+        ("ـــــ", "tatweel"),
+        ("لا", "under 5 characters"),
+        ("واش راك خويا اليوم " + " ".join(map(str, range(30_000))), "over 100,000 characters"),
+    ],
+)
+def test_each_row_is_dropped_for_its_reason(text, step):
+    cleaner = darija_cleaner()
+    if text == "":
+        step = "invisible marks"  # the first repair finds nothing to keep
+    assert dropped_by(cleaner, text) == step
+
+
+def test_arabizi_is_kept_or_dropped_by_option():
+    rows = load_corpus("sample-darija").documents
+    kinds = {
+        option: {kind_of(row) for row in darija_cleaner(arabizi=option).clean(rows)}
+        for option in (True, False)
+    }
+    assert kinds == {True: {"arabic", "arabizi", "mixed"}, False: {"arabic", "mixed"}}
+
+
+def test_a_least_share_of_arabic_drops_mixed_rows_and_leaves_arabizi():
+    cleaner = darija_cleaner(least_arabic=0.9)
+    kept = list(cleaner.clean(["هاذ le film شفتو", "rani raye7 lessou9", "راني رايح للسوق"]))
+    assert kept == ["rani raye7 lessou9", "راني رايح للسوق"]
+
+
+def test_the_counts_add_up_on_the_sample():
+    rows = load_corpus("sample-darija").documents
+    cleaner = darija_cleaner(arabizi=False)
+    kept = list(cleaner.clean(rows + rows))
+    report = cleaner.report
+    dropped = {step.name: step.dropped for step in report.steps if step.dropped}
+    assert dropped == {"French": 72, "Arabizi": 92, "exact duplicates": 513}
+    assert report.documents_in == 1_190 == report.documents_out + sum(dropped.values())
+    assert report.documents_out == len(kept) == 513
+    assert report.bytes_in == 2 * sum(len(row.encode()) for row in rows)
+    assert report.bytes_out == sum(len(row.encode()) for row in kept)
+
+
+@given(st.lists(NOISE, max_size=20))
+def test_every_row_is_kept_or_dropped_once(rows):
+    cleaner = darija_cleaner(shortest=1)
+    kept = list(cleaner.clean(rows))
+    report = cleaner.report
+    assert report.documents_in == len(rows)
+    assert len(rows) - len(kept) == sum(step.dropped for step in report.steps)
+    assert len(set(kept)) == len(kept)
+    json.dumps(report.to_dict()).encode()
+    report.table().encode()
+
+
+def test_the_report_reads_as_a_table_and_as_json():
+    cleaner = darija_cleaner()
+    list(cleaner.clean(["راني \ud83d هنا", "C'est à vous\u202e, monsieur", "واش راااااك خويا"]))
+    table = cleaner.report.table().splitlines()
+    assert table[0].split() == ["documents", "in", "3", "75", "bytes"]
+    assert [line.split()[0] for line in table[2:-1]] == [
+        "broken",
+        "invisible",
+        "repeated",
+        "French",
+    ]
+    assert len({line.rindex(" 1") for line in table if line.startswith(("broken", "French"))}) == 1
+    steps = {step["name"]: step for step in cleaner.report.to_dict()["steps"]}
+    assert steps["broken characters"]["examples"] == ["راني \\ud83d هنا"]
+    assert steps["French"]["examples"] == ["C'est à vous, monsieur"]
+    assert json.loads(json.dumps(cleaner.report.to_dict()))["documents_out"] == 1
+
+
+def test_only_three_examples_are_kept_and_none_whole():
+    cleaner = darija_cleaner()
+    list(cleaner.clean(f"Je ne suis pas {'très ' * 50} content {n}" for n in range(9)))
+    [step] = [step for step in cleaner.report.steps if step.dropped]
+    assert step.dropped == 9 and len(step.examples) == 3
+    assert all(len(example) == 61 for example in step.examples)
+
+
+def test_rows_come_one_at_a_time():
+    endless = (f"راني رايح للسوق رقم {n}" for n in itertools.count())
+    cleaner = darija_cleaner()
+    assert len(list(itertools.islice(cleaner.clean(endless), 5))) == 5
+    assert cleaner.report.documents_in == 5
+
+
+def test_duplicates_are_those_of_a_dict_and_are_known_from_call_to_call():
+    rows = [f"row {n % 700}" for n in range(2_000)]
+    cleaner = Cleaner([ExactDuplicates()])
+    assert list(cleaner.clean(rows)) == list(dict.fromkeys(rows))
+    assert list(cleaner.clean(rows)) == []
+
+
+def test_a_duplicate_costs_a_hash_not_a_row():
+    duplicates = ExactDuplicates()
+    for n in range(100):
+        duplicates(f"{n} " * 10_000)
+    assert sum(map(sys.getsizeof, duplicates._seen)) == 100 * sys.getsizeof(b"x" * 16)
+
+
+def test_text_in_any_language_keeps_its_rows_and_paragraphs():
+    rows = ["Deux fois.\n\nEt  encore.", "English stays", "Deux fois.\n\nEt encore.", "русский"]
+    assert list(text_cleaner().clean(rows)) == ["Deux fois.\n\nEt encore.", *rows[1::2]]
+
+
+@pytest.mark.parametrize("bounds", [(0, 10), (11, 10), (-1, None)])
+def test_bounds_that_allow_nothing_are_refused(bounds):
+    with pytest.raises(ConfigError, match="allow no row"):
+        text_cleaner(*bounds)
+
+
+@pytest.mark.parametrize("least", [-0.1, 1.1])
+def test_a_share_that_is_none_is_refused(least):
+    with pytest.raises(ConfigError, match="Arabic share"):
+        darija_cleaner(least_arabic=least)
+
+
+def test_near_duplicates_without_datasketch_name_the_way_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasketch", None)
+    with pytest.raises(PackagesMissing, match="pip install datasketch"):
+        text_cleaner(near_duplicates=0.8)
+
+
+def test_near_duplicates_are_those_that_share_most_spans():
+    rows = load_corpus("sample-darija").documents[:150]
+    copies = [row + " 👍 !!" for row in rows]
+    longer = [row + " وهذي حكاية أخرى طويلة ما عندها حتى علاقة مع اللولة" for row in rows[:20]]
+    kept = list(Cleaner([NearDuplicates(0.8)]).clean(rows + copies + longer[:1]))
+    assert kept == rows + longer[:1]
+    spans = [set(shingles(row)) for row in kept]
+    for one, other in itertools.combinations(spans, 2):
+        assert len(one & other) / len(one | other) < 0.9
+
+
+def test_near_duplicates_from_everything_on_are_refused():
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        NearDuplicates(1.5)
+
+
+UNITS = (
+    "a",
+    "a-",
+    "w.",
+    "ma ",
+    "@",
+    "ab1",
+    "\u200d",
+    " \n",
+    "ه ـ",
+    "#_",
+    "ha",
+    "3a",
+    "h2 ",
+    "aaab",
+)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_long_row_takes_time_in_proportion(unit):
+    row = unit * (100_000 // len(unit))
+    start = time.process_time()
+    list(darija_cleaner(longest=200_000).clean([row]))
+    kind_of(row)
+    assert time.process_time() - start < 1.0  # quadratic time would be minutes
