@@ -95,11 +95,6 @@ class GPTConfig(Settings):
         """D: numbers in one head's query, key and value."""
         return self.width // self.n_heads
 
-    @property
-    def table_rows(self) -> int:
-        """Rows of the table of tokens: one for each, then the spare ones, which no id reaches."""
-        return padded_size(self.vocab_size, self.vocab_multiple)
-
     @classmethod
     def named(cls, name: str, **changes: Any) -> "GPTConfig":
         """A configuration by name (``gpt2``, ``gpt2-medium`` …) or size (``124M`` …).

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gptlib.block import Block, LayerNorm
-from gptlib.config import GPTConfig
+from gptlib.config import GPTConfig, padded_size
 from gptlib.errors import PromptError, TokenOutOfRange
 
 
@@ -28,7 +28,8 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig, seed: int | None = None) -> None:
         super().__init__()
         self.config = config
-        self.token_embedding = nn.Embedding(config.table_rows, config.width)
+        rows = padded_size(config.vocab_size, config.vocab_multiple)
+        self.token_embedding = nn.Embedding(rows, config.width)
         self.position_embedding = nn.Embedding(config.context_length, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
@@ -129,7 +130,7 @@ def count_parameters(config: GPTConfig) -> dict[str, int]:
     """
     C, L = config.width, config.n_layers
     parts = {
-        "token embedding": config.table_rows * C,
+        "token embedding": padded_size(config.vocab_size, config.vocab_multiple) * C,
         "position embedding": config.context_length * C,
         "attention": L * (4 * C * C + C + (3 * C if config.qkv_bias else 0)),
         "MLP": L * (8 * C * C + 5 * C),

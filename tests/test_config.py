@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from gptlib.config import MODELS, SIZES, GPTConfig, TrainingConfig
+from gptlib.config import MODELS, SIZES, GPTConfig, TrainingConfig, padded_size
 from gptlib.errors import ConfigError, GPTLibError
 from gptlib.model import GPT
 from gptlib.training.step import training_step
@@ -51,7 +51,8 @@ REPLACED = {
 def test_the_models_of_the_replaced_projects_take_a_training_step(name: str) -> None:
     config = GPTConfig.named(name)
     shape = (config.n_layers, config.n_heads, config.width, config.context_length)
-    assert (*shape, config.table_rows) == REPLACED[name]
+    rows = padded_size(config.vocab_size, config.vocab_multiple)
+    assert (*shape, rows) == REPLACED[name]
     model = GPT(replace(config, n_layers=1, vocab_size=50), seed=0)
     before = [parameter.clone() for parameter in model.parameters()]
     ids = torch.arange(18).view(2, 9)
