@@ -18,7 +18,7 @@ from gptlib import paths
 from gptlib.course.setup_cell import HOME, Address, setup_cell
 
 PACKAGES = ["numpy", "tiktoken", "regex", "safetensors", "datasets", "matplotlib", "tqdm"]
-PACKAGES += ["tokenizers", "typer", "filelock", "loguru"]
+PACKAGES += ["tokenizers", "huggingface_hub", "typer", "filelock", "loguru"]
 TORCH = """
 from types import SimpleNamespace as Space
 float32, bfloat16, float16, dtype, device = "torch.float32", "bf16", "fp16", str, str

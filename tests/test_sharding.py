@@ -106,7 +106,8 @@ def test_a_huge_document_has_the_ids_of_the_whole(tmp_path, monkeypatch):
     huge = "the theme then the hem وحد نهار 🙂🙂  \n\n" * 800 + "x" * 5_000
     index = write_shards([*DOCUMENTS, huge], TOKENIZER, tmp_path / "shards", 4)
     name = "validation" if hash_place(huge) <= 0.1 else "train"
-    assert ended([huge]) == joined(tmp_path / "shards", name)[-len(ended([huge])) :]
+    expected = ended([huge])  # long: a plain == would spend minutes on showing a difference
+    assert np.array_equal(joined(tmp_path / "shards", name)[-len(expected) :], expected)
     assert sum(facts["documents"] for facts in index.splits.values()) == 61
 
 

@@ -286,6 +286,13 @@ def test_an_index_cannot_list_what_is_not_a_shard_of_its_folder(copy, name):
     refused(copy, "makes no sense")
 
 
+def swap_splits(values):
+    """Say of a training file that it is for validation, and the other way round."""
+    values["shards"] = values["shards"][1:]  # one of each is left
+    values["shards"][0].update(file="train-00000.npy", split="validation")
+    values["shards"][1].update(split="train")
+
+
 def first(**facts):
     """A change of what the index says about the first shard."""
     return lambda values: values["shards"][0].update(facts)
@@ -304,13 +311,14 @@ NONSENSE = {
     "true for a number": first(tokens=True, bytes=130),
     "half an id": first(tokens=1.5, bytes=131),
     "another split": first(split="validation"),
+    "two splits swapped": swap_splits,
     "a list for a split": first(split=["train"]),
     "a number for a name": first(file=7),
     "a number for a hash": first(sha256=12),
     "a short hash": first(sha256="abc"),
     "a file twice": lambda values: values["shards"].append(values["shards"][0]),
     "no vocabulary": lambda values: values.update(vocab_size=0),
-    "half a vocabulary": lambda values: values.update(vocab_size=300.5),
+    "half a vocabulary": lambda values: values.update(vocab_size=300.5, end_of_text=None),
     "a vocabulary of another type": lambda values: values.update(vocab_size=65_537),
     "a vocabulary that fits no type": lambda values: values.update(vocab_size=1 << 33),
     "an end outside": lambda values: values.update(end_of_text=300),

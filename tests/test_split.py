@@ -146,6 +146,14 @@ def test_a_stream_is_parted_as_the_whole_corpus_is(documents, validation):
     assert (found["train"], found["validation"], found["test"]) == (*expected, [])
 
 
+@pytest.mark.parametrize("count", [20, 21, 60, 2_000])
+@pytest.mark.parametrize("validation", [1e-9, 0.01, 0.1, 0.5])
+def test_a_stream_of_any_length_is_parted_as_the_whole(count, validation):
+    found = streamed(DOCUMENTS[:count], validation=validation)
+    corpus = Corpus("any", DOCUMENTS[:count], "", "")
+    assert (found["train"], found["validation"]) == split(corpus, validation)
+
+
 def test_a_stream_is_not_gathered():
     taken = iter(DOCUMENTS)
     parted = split_stream(taken)
