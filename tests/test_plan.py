@@ -316,7 +316,7 @@ def test_a_vocabulary_of_another_size_needs_its_tokenizer_in_the_command():
     for words in (["--vocab-size", "5000"], ["--model", "algerian"]):
         printed = planned("my.txt", *words)
         assert " --tokenizer FOLDER " in printed[-1]
-    assert "10,240 tokens" in printed[-2] and "FOLDER" in printed[-2]
+    assert "10,000 tokens" in printed[-2] and "FOLDER" in printed[-2]
     for words in ([], ["--vocab-size", "50257"]):
         assert "--tokenizer" not in planned("my.txt", *words)[-1]
 
