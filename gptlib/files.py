@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import stat
 import tempfile
 import urllib.error
 import urllib.request
@@ -91,6 +92,37 @@ def sealed_bytes(state: dict[str, Any]) -> bytes:
     """The only spelling of a JSON file that ends with its own hash, so that any change shows."""
     seal = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
     return json.dumps({**state, "sha256": seal}, indent=1).encode()
+
+
+def wrong_names(folder: Path, listed: set[str]) -> str | None:
+    """What is said against a folder that should hold exactly the listed names; None if it does."""
+    try:
+        found = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        return f"it cannot be listed ({error.strerror})"
+    names = ", ".join(repr(name) for name in sorted(found ^ listed)[:3])
+    return f"files {names} are missing or added" if names else None
+
+
+def wrong_file(path: Path, size: int | None, most: int) -> str | None:
+    """What is said against a link, pipe or device, which could block or lead elsewhere, or a size.
+
+    Args:
+        path: of the file.
+        size: in bytes; None if it is not known beforehand.
+        most: the most bytes of a file whose size is not known.
+    """
+    try:
+        facts = path.lstat()
+    except OSError as error:
+        return f"{path.name} cannot be read ({error.strerror})"
+    if not stat.S_ISREG(facts.st_mode):
+        return f"{path.name} is not a plain file"
+    if size is not None and facts.st_size != size:
+        return f"{path.name} has {facts.st_size:,} bytes, not {size:,}"
+    if size is None and facts.st_size > most:
+        return f"{path.name} has {facts.st_size:,} bytes, not at most {most:,}"
+    return None
 
 
 @contextmanager

@@ -225,7 +225,7 @@ def test_a_state_that_is_no_state_is_named(intact, tmp_path, content):
 def test_a_state_that_is_too_large_is_not_read(intact, tmp_path):
     folder = copy_of(intact, tmp_path)
     reseal(folder, lambda state: state.update(note=" " * sealed.LARGEST_STATE))
-    with pytest.raises(CheckpointError, match=r"state\.json has 8,38\d,\d{3} bytes, more than any"):
+    with pytest.raises(CheckpointError, match=r"state\.json has 8,38\d,\d{3} bytes, not at most"):
         read_sealed(folder)
 
 

@@ -6,7 +6,6 @@ file whose header follows from the index, so it is compared and never parsed.
 
 import json
 import re
-import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from gptlib.data.split import SPLITS
 from gptlib.errors import ShardError
-from gptlib.files import sealed_bytes
+from gptlib.files import sealed_bytes, wrong_file, wrong_names
 
 INDEX = "shards.json"
 VERSION = 1
@@ -142,29 +141,14 @@ def check_index(index: ShardIndex) -> None:
 
 def check_names(folder: Path, index: ShardIndex) -> None:
     """Refuse a folder that holds other files than its index lists."""
-    try:
-        found = {path.name for path in folder.iterdir()}
-    except OSError as error:
-        raise damaged(folder, f"it cannot be listed ({error.strerror})") from error
-    if wrong := sorted(found ^ {INDEX, *(shard.file for shard in index.shards)}):
-        names = ", ".join(repr(name) for name in wrong[:3])
-        raise damaged(folder, f"files {names} are missing or added")
+    if wrong := wrong_names(folder, {INDEX, *(shard.file for shard in index.shards)}):
+        raise damaged(folder, wrong)
 
 
 def check_plain(path: Path, size: int | None = None) -> None:
-    """Refuse a link, pipe or device, which could block or lead elsewhere, and another size."""
-    try:
-        facts = path.lstat()
-    except OSError as error:
-        raise damaged(path.parent, f"{path.name} cannot be read ({error.strerror})") from error
-    if not stat.S_ISREG(facts.st_mode):
-        raise damaged(path.parent, f"{path.name} is not a plain file")
-    if size is not None and facts.st_size != size:
-        raise damaged(path.parent, f"{path.name} has {facts.st_size:,} bytes, not {size:,}")
-    if size is None and facts.st_size > LARGEST_INDEX:
-        raise damaged(
-            path.parent, f"{path.name} has {facts.st_size:,} bytes, not at most {LARGEST_INDEX:,}"
-        )
+    """Refuse what is no plain file of this size; the index alone has a size that nobody knows."""
+    if wrong := wrong_file(path, size, LARGEST_INDEX):
+        raise damaged(path.parent, wrong)
 
 
 def damaged(folder: Path, what: str) -> ShardError:

@@ -8,7 +8,6 @@ How such a folder is written: :mod:`gptlib.training.sealing`.
 import hashlib
 import json
 import re
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from gptlib.errors import CheckpointError
-from gptlib.files import sealed_bytes
+from gptlib.files import sealed_bytes, wrong_file, wrong_names
 
 STATE = "state.json"
 FORMAT = "gptlib checkpoint"
@@ -132,30 +131,14 @@ def check_list(folder: Path, files: Any) -> None:
 
 def check_names(folder: Path, state: State) -> None:
     """Refuse a folder that holds other files than its state lists."""
-    try:
-        found = {path.name for path in folder.iterdir()}
-    except OSError as error:
-        raise damaged(folder, f"it cannot be listed ({error.strerror})") from error
-    if wrong := sorted(found ^ {STATE, *state["files"]}):
-        names = ", ".join(repr(name) for name in wrong[:3])
-        raise damaged(folder, f"files {names} are missing or added")
+    if wrong := wrong_names(folder, {STATE, *state["files"]}):
+        raise damaged(folder, wrong)
 
 
 def check_plain(path: Path, size: int | None = None) -> None:
-    """Refuse a link, pipe or device, which could block or lead elsewhere, and another size."""
-    try:
-        facts = path.lstat()
-    except OSError as error:
-        raise damaged(path.parent, f"{path.name} cannot be read ({error.strerror})") from error
-    if not stat.S_ISREG(facts.st_mode):
-        raise damaged(path.parent, f"{path.name} is not a plain file")
-    if size is not None and facts.st_size != size:
-        raise damaged(path.parent, f"{path.name} has {facts.st_size:,} bytes, not {size:,}")
-    if path.name == STATE and facts.st_size > LARGEST_STATE:
-        raise damaged(
-            path.parent,
-            f"{STATE} has {facts.st_size:,} bytes, more than any state ({LARGEST_STATE:,})",
-        )
+    """Refuse what is no plain file of this size; the state alone has a size that nobody knows."""
+    if wrong := wrong_file(path, size, LARGEST_STATE):
+        raise damaged(path.parent, wrong)
 
 
 def read_bytes(path: Path) -> bytes:
