@@ -12,8 +12,11 @@ import traceback
 from itertools import islice
 from typing import Any
 
+from gptlib.config import GPTConfig
 from gptlib.data import hub_client
 from gptlib.data.corpora import load_corpus, stream_corpus
+from gptlib.pretrained import hub
+from gptlib.pretrained.openai import load_openai
 
 SLEPT: list[float] = []
 
@@ -26,6 +29,15 @@ def load(name: str, **choices: Any) -> dict[str, Any]:
 
 def stream(name: str, first: int | None = None, **choices: Any) -> dict[str, Any]:
     return {"documents": list(islice(stream_corpus(name, **choices), first))}
+
+
+def weigh(name: str, revision: str) -> dict[str, Any]:
+    """Load OpenAI's weights, at the only revision that the small hub has."""
+    hub.RELEASES[name] = hub.RELEASES[name]._replace(revision=revision)
+    hub_client.libraries()[1].constants.DOWNLOAD_CHUNK_SIZE = 1000  # what a cut may cost
+    GPTConfig.named = lambda name: GPTConfig(61, 16, n_layers=1, n_heads=2, width=8)  # type: ignore
+    model = load_openai(name)
+    return {"sum": float(model.token_embedding.weight.sum())}
 
 
 def variable(name: str, value: str | None) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, path: str, body: bytes) -> Answer:
         """The answer of a hub in order."""
-        match = re.fullmatch(r"/(?:api/)?datasets/([^/]+/[^/]+)(/.*)?", path)
+        match = re.fullmatch(r"/(?:api/)?(?:datasets/|models/)?([^/]+/[^/]+)(/.*)?", path)
         if not match or match[1] not in self.server.repositories:
             return self.refusal(404, "RepoNotFound", "Repository not found")
         repository, rest = match[1], (match[2] or "").split("/", 3)[1:]
@@ -168,10 +168,20 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.reply(status, headers | {"Content-Length": str(len(body) + 1)}, body[: len(body) // 2])
 
+    def fault_cut_first(self, path: str) -> None:
+        """Only an answer from the beginning on is cut."""
+        whole = self.command == "GET" and not self.headers.get("Range")
+        self.fault_cut(path) if whole else self.reply(*self.answer(path, b""))
+
     def fault_short(self, path: str) -> None:
         """Half of the file, announced as such."""
         status, headers, body = self.answer(path, b"")
         self.reply(status, headers, body[: len(body) // 2])
+
+    def fault_altered(self, path: str) -> None:
+        """One byte at the end is another."""
+        status, headers, body = self.answer(path, b"")
+        self.reply(status, headers, body[:-1] + b"?")
 
     def fault_html(self, path: str) -> None:
         self.reply(200, {"Content-Type": "text/html; charset=utf-8"}, HTML)

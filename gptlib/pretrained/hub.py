@@ -36,8 +36,8 @@ RELEASES = {
 def fetch(name: str) -> Path:
     """The folder with a model's weights, downloaded unless the hub's cache has it.
 
-    A download that was cut short goes on where it stopped; what came is held against the sha256
-    that the hub names for it.
+    A download whose connection breaks goes on where it stopped, three times at most; what came
+    is held against the sha256 that the hub names for it.
 
     Raises:
         PretrainedError: it is not stored here and did not come; the message names each way out.
