@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptlib course|plan|train|plot|generate|…``.
+"""The command line: ``python -m gptlib course|plan|train|plot|generate|evaluate|…``.
 
 Each command imports what it runs when it runs it: the help answers at once, without torch.
 """
@@ -9,6 +9,7 @@ import warnings
 
 import typer
 
+from gptlib.cli.evaluate import evaluate
 from gptlib.cli.generate import generate
 from gptlib.cli.look import compare, plot, record
 from gptlib.cli.plan import plan
@@ -30,6 +31,7 @@ app.command()(plot)
 app.command()(compare)
 app.command()(record)
 app.command()(generate)
+app.command()(evaluate)
 
 
 def main() -> None:
