@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from gptlib.commands.models import open_model
-from gptlib.generation import CachedGPT, generate_ids, log_probabilities
-from gptlib.model import GPT
-from gptlib.tokenizer import Tokenizer, decode_stream
+from gptlib.generation import CachedGPT, generate_ids, lay_out, log_probabilities
+from gptlib.tokenizer import decode_stream
 
 Step = list[int | None]  # the new id of each sequence, None where it has ended
 
@@ -41,12 +40,12 @@ class Writer:
     Args:
         source: which model; see :func:`open_model`.
         prompt: the text to continue.
+        dtype: see :func:`lay_out`.
     """
 
-    def __init__(self, source: str, prompt: str) -> None:
-        self.model: GPT
-        self.tokenizer: Tokenizer
-        self.model, self.tokenizer = open_model(source)
+    def __init__(self, source: str, prompt: str, dtype: str = "float32") -> None:
+        model, self.tokenizer = open_model(source)
+        self.model = lay_out(model, dtype)
         self.prompt = prompt
         self.prompt_ids = self.tokenizer.encode(prompt)
         self.speed = Speed()
