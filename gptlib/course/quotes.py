@@ -55,7 +55,7 @@ QUOTES: dict[str, list[Quote]] = {
             "gptlib/training/clipping.py",
             ("gradient_norm", "clip_gradients", "first_not_finite"),
         ),
-        Quote("gptlib/training/step.py", ("Windows", "training_step")),
+        Quote("gptlib/training/step.py", ("MicroBatch", "training_step")),
     ],
     "09_gradient_norms_and_throughput": [
         Quote("gptlib/training/clipping.py", ("layer_norms", "layer_of")),
