@@ -57,6 +57,11 @@ MAPS = {
         "The training loop below the model is marked: windows of text, the loss, and the "
         "optimizer that adjusts the parameters.",
     ),
+    "06": (
+        {"text", "windows", "optimizer"},
+        "Text, windows and optimizer are marked: text that stays on the disk, windows read from "
+        "it, and a loop that can stop and go on.",
+    ),
     "09": (
         {"optimizer"},
         "The optimizer is marked: what reaches it, the gradient, is measured, and how long the "
