@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptlib course|plan|train|plot|generate|…``.
+"""The command line: ``python -m gptlib course|prepare|plan|train|plot|generate|…``.
 
 Each command imports what it runs when it runs it: the help answers at once, without torch.
 """
@@ -12,6 +12,7 @@ import typer
 from gptlib.cli.generate import generate
 from gptlib.cli.look import compare, plot, record
 from gptlib.cli.plan import plan
+from gptlib.cli.prepare import inspect, prepare
 from gptlib.cli.train import train
 from gptlib.course.cli import course
 from gptlib.errors import GPTLibError
@@ -24,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(course, name="course")
+app.command()(prepare)
+app.command()(inspect)
 app.command()(plan)
 app.command()(train)
 app.command()(plot)

@@ -59,7 +59,7 @@ def write_shards(
         CorpusError: a split that was asked for would be empty.
         TokenizerError, TokenOutOfRange: a document cannot be encoded.
     """
-    check_sharding(tokenizer, n_shards)
+    check_sharding(tokenizer.vocab_size, n_shards)
     digest = hashlib.sha256()
     with new_folder(Path(folder)) as part:
         parted = split_stream(fingerprinted(documents, digest), validation, test)
@@ -68,9 +68,9 @@ def write_shards(
         return shards_of(part, tokenizer, counts, n_shards, about)
 
 
-def check_sharding(tokenizer: Tokenizer, n_shards: int) -> None:
+def check_sharding(vocab_size: int, n_shards: int) -> None:
     """Refuse a number of shards or a vocabulary that cannot be, before a document is read."""
-    dtype_of(tokenizer.vocab_size)
+    dtype_of(vocab_size)
     if n_shards < 1:
         raise ConfigError(f"n_shards is {n_shards}: it must be 1 or more")
 
