@@ -137,7 +137,8 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
 def read_parquet(path: Path, separator: str | None = None) -> Iterator[str]:
     """The column ``text``, or the only column of strings."""
     try:
-        with parquet.ParquetFile(path) as table:
+        # As it comes, it would read a whole group of rows ahead: 160 MB for 50,000 articles.
+        with parquet.ParquetFile(path, buffer_size=BLOCK, pre_buffer=False) as table:
             schema = table.schema_arrow
             strings = [
                 field.name
