@@ -12,6 +12,7 @@ import traceback
 from itertools import islice
 from typing import Any
 
+from gptlib import cli
 from gptlib.data import hub_client
 from gptlib.data.corpora import load_corpus, stream_corpus
 
@@ -26,6 +27,16 @@ def load(name: str, **choices: Any) -> dict[str, Any]:
 
 def stream(name: str, first: int | None = None, **choices: Any) -> dict[str, Any]:
     return {"documents": list(islice(stream_corpus(name, **choices), first))}
+
+
+def prepare(name: str, out: str, **choices: Any) -> dict[str, Any]:
+    """The command in this process, with whatever it prints and writes."""
+    sys.argv = ["gptlib", "prepare", name, "--out", out, "--vocab-size", "260", *choices["options"]]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return {"exit_code": stop.code}
+    return {"exit_code": 0}
 
 
 def variable(name: str, value: str | None) -> dict[str, Any]:
