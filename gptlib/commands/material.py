@@ -32,8 +32,8 @@ def material_of(
         context_length: T of the windows.
 
     Raises:
-        ConfigError: a text and a folder are given, or neither, or a tokenizer for the folder, or the
-            folder as a text.
+        ConfigError: a text and a folder are given, or neither, or a tokenizer for the folder, or
+            the folder as a text.
     """
     if data is not None and (corpus_name, tokenizer_name) == (None, None):
         return of_prepared(open_prepared(data), context_length)
