@@ -85,7 +85,8 @@ def test_a_span_does_not_reach_from_one_document_into_the_next(tmp_path):
 def test_the_order_of_the_tokens_counts(tmp_path):
     passage = list(range(100, 120))
     training = written(tmp_path / "train", [passage])
-    others = [passage[::-1], passage[1:] + passage[:1], [*passage[:5], 105 + 1, 105, *passage[7:]]]
+    turned = [passage[n:] + passage[:n] for n in (1, 4, 5, 10)]
+    others = [passage[::-1], *turned, [*passage[:5], 106, 105, *passage[7:]]]
     held_out = written(tmp_path / "held", others)
     assert shared_spans(training, held_out, "<u2", Numbers(1000, END))[1] == 0
 
