@@ -57,6 +57,19 @@ QUOTES: dict[str, list[Quote]] = {
         ),
         Quote("gptlib/training/step.py", ("MicroBatch", "training_step")),
     ],
+    "06_pretraining_wikipedia": [
+        Quote("gptlib/data/tokenising.py", ("Slab", "encode_each")),
+        Quote("gptlib/data/shard_index.py", ("LARGEST", "dtype_of")),
+        Quote("gptlib/data/shards.py", ("TokenShards",)),
+        Quote(
+            "gptlib/data/split.py",
+            ("SPACES", "OTHER_SPACES", "split_of", "hash_place", "levelled"),
+        ),
+        Quote("gptlib/data/shards.py", ("ShardWindows",)),
+        Quote("gptlib/training/reproducibility.py", ("seed_at",)),
+        Quote("gptlib/training/optimizer.py", ("moments", "restore_moments", "parameter_names")),
+        Quote("gptlib/data/shard_index.py", ("check_shard",)),
+    ],
     "09_gradient_norms_and_throughput": [
         Quote("gptlib/training/clipping.py", ("layer_norms", "layer_of")),
         Quote("gptlib/training/flops.py", ("forward_flops",)),
