@@ -70,6 +70,17 @@ QUOTES: dict[str, list[Quote]] = {
         Quote("gptlib/training/optimizer.py", ("moments", "restore_moments", "parameter_names")),
         Quote("gptlib/data/shard_index.py", ("check_shard",)),
     ],
+    "07_pretraining_darija": [
+        Quote(
+            "gptlib/data/cleaning/kinds.py",
+            ("ARABIC_LETTERS", "ARABIC_RUN", "LETTER_RUN", "arabic_share"),
+        ),
+        Quote("gptlib/data/cleaning/steps.py", ("Repair", "DropIf", "without")),
+        Quote("gptlib/data/cleaning/cleaner.py", ("Cleaner",)),
+        Quote("gptlib/training/bits.py", ("bits_per_byte",)),
+        Quote("gptlib/training/bits.py", ("Surprise", "surprise")),
+        Quote("gptlib/config.py", ("padded_size",)),
+    ],
     "09_gradient_norms_and_throughput": [
         Quote("gptlib/training/clipping.py", ("layer_norms", "layer_of")),
         Quote("gptlib/training/flops.py", ("forward_flops",)),
