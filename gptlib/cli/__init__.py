@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptlib course|plan|train|plot|generate|evaluate|…``.
+"""The command line: ``python -m gptlib course|prepare|plan|train|plot|generate|evaluate|…``.
 
 Each command imports what it runs when it runs it: the help answers at once, without torch.
 """
@@ -13,6 +13,7 @@ from gptlib.cli.evaluate import evaluate
 from gptlib.cli.generate import generate
 from gptlib.cli.look import compare, plot, record
 from gptlib.cli.plan import plan
+from gptlib.cli.prepare import inspect, prepare
 from gptlib.cli.train import train
 from gptlib.course.cli import course
 from gptlib.errors import GPTLibError
@@ -25,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(course, name="course")
+app.command()(prepare)
+app.command()(inspect)
 app.command()(plan)
 app.command()(train)
 app.command()(plot)
