@@ -57,6 +57,16 @@ MAPS = {
         "The training loop below the model is marked: windows of text, the loss, and the "
         "optimizer that adjusts the parameters.",
     ),
+    "06": (
+        {"text", "windows", "optimizer"},
+        "Text, windows and optimizer are marked: text that stays on the disk, windows read from "
+        "it, and a loop that can stop and go on.",
+    ),
+    "07": (
+        {"text", "tokenizer", "loss"},
+        "Text, tokenizer and loss are marked: rows of another language, a vocabulary made for it, "
+        "and a loss that compares two vocabularies.",
+    ),
     "09": (
         {"optimizer"},
         "The optimizer is marked: what reaches it, the gradient, is measured, and how long the "

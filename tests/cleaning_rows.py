@@ -87,6 +87,56 @@ other|...
 other|\u200b\u200f \u00a0
 other|❤️❤️❤️ 100%
 other|What a goal!!!
+arabic|معندناش الحق نهدرو في بلادنا
+arabic|أستاذة هل هذا الدرس مقرر في البكالوريا؟
+arabic|راجلي ما يحبش الحار، نقدر نديرها بلا فلفل؟
+arabic|واعرررررررررر
+arabic|كانت ليلة ما ننساهاش طول حياتي
+arabic|إن شاء الله تعود المياه إلى مجاريها
+arabic|كاش واحد جرب هاد الدوا؟
+arabic|عيينا من الكذب، نحبو الصراحة
+arabic|هاذي هي الهدرة الصحيحة، برافو عليك
+arabic|راااااائع
+arabic|عندنا مثل يقول اللي خانوه ذراعو يقول مسحور
+arabizi|rohna lel hôpital w ma l9inach tbib
+arabizi|nchallah tarbah f hyatek
+arabizi|hadou nass ma ye7achmouch
+arabizi|mazalek hay ya kho?
+arabizi|hadik lmra t9ra w tkhdem w trabi wladha
+arabizi|7ab nwelli nel3ab kima mahrez
+arabizi|lala
+arabizi|la3ziz rabi yrahmou
+arabizi|jibna 3chra kilo batata w zouj basla
+arabizi|lyoum rani marid ma nkhdemch
+arabizi|sahit khouya mliiiih
+arabizi|ki nchouf had tsawer nebki
+arabizi|wah kho ga3 nass 3labalha
+french|c koi cette musique de fond
+french|Est-ce que quelqu'un a le lien du fichier
+french|\u200eVous avez raison\u200e, il faut agir
+french|super vidéo
+french|Ce joueur mérite sa place en équipe nationale
+french|d'accord
+french|Pouvez-vous mettre les ingrédients dans la description svp ؟
+french|Que Dieu lui accorde sa miséricorde
+french|Les jeunes n'ont plus d'espoir dans ce pays
+french|encore une fois la douane a bloqué mon colis
+mixed|J&#39;aime هذا البرنامج بزاف
+mixed|bsahtek خويا تستاهل
+mixed|شكرا merci thank you
+mixed|راني نخدم développeur web في شركة صغيرة
+mixed|حبيت نشري un téléphone portable بصح الدراهم ماكانش
+other|youtu.be/xyz987
+other|Tudert d tasarut n umdan
+other|😭
+other|Bu şarkının adı ne?
+other|Muy buena receta
+other|\ufeff...
+other|🔥🔥🔥🔥
+other|Che bella voce, mi fa piangere ogni volta
+other|can someone translate please
+other|***
+other|Danke für das Rezept, es war sehr lecker
 """
 
 

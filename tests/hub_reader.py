@@ -12,6 +12,7 @@ import traceback
 from itertools import islice
 from typing import Any
 
+from gptlib import cli
 from gptlib.config import GPTConfig
 from gptlib.data import hub_client
 from gptlib.data.corpora import load_corpus, stream_corpus
@@ -38,6 +39,16 @@ def weigh(name: str, revision: str) -> dict[str, Any]:
     GPTConfig.named = lambda name: GPTConfig(61, 16, n_layers=1, n_heads=2, width=8)  # type: ignore
     model = load_openai(name)
     return {"sum": float(model.token_embedding.weight.sum())}
+
+
+def prepare(name: str, out: str, **choices: Any) -> dict[str, Any]:
+    """The command in this process, with whatever it prints and writes."""
+    sys.argv = ["gptlib", "prepare", name, "--out", out, "--vocab-size", "260", *choices["options"]]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return {"exit_code": stop.code}
+    return {"exit_code": 0}
 
 
 def variable(name: str, value: str | None) -> dict[str, Any]:

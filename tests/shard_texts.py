@@ -1,7 +1,10 @@
-"""Documents and small tokenizers for the tests of token shards."""
+"""Documents, small tokenizers and damage for the tests of token shards."""
 
+import random
 from types import MappingProxyType
 
+from gptlib.data.shard_index import INDEX
+from gptlib.data.sharding import write_shards
 from gptlib.tokenizer import BPETokenizer
 
 DOCUMENTS = [
@@ -28,3 +31,56 @@ class Numbers:
 def contents(folder):
     """The bytes of every file in a folder."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def prepared_folder(folder, documents=DOCUMENTS, tokenizer=TOKENIZER):
+    """A prepared folder with two training shards."""
+    folder.mkdir()
+    write_shards(documents, tokenizer, folder / "shards", 2)
+    tokenizer.save(folder / "tokenizer")
+    return folder
+
+
+# Damage to a folder of two training shards and one for validation
+
+FILES = ["train-00000.npy", "train-00001.npy", "validation-00000.npy", INDEX]
+
+
+def flip(content, place, luck):
+    return content[:place] + bytes([content[place] ^ 1 << luck.randrange(8)]) + content[place + 1 :]
+
+
+def insert(content, place, luck):
+    return content[:place] + luck.randbytes(1) + content[place:]
+
+
+def blank(content, place, luck):
+    while not any(content[place : place + 16]):  # zeros, where there were some already
+        place = luck.randrange(len(content))
+    return content[:place] + bytes(len(content[place : place + 16])) + content[place + 16 :]
+
+
+DAMAGE = {
+    "flip": flip,
+    "truncate": lambda content, place, luck: content[:place],
+    "zero": blank,
+    "insert": insert,
+    "append": lambda content, place, luck: content + luck.randbytes(1 + luck.randrange(9)),
+    "delete": lambda content, place, luck: None,
+}
+MUTATIONS = 204  # each kind on each file, at 8 or 9 places
+
+
+def mutations(folder, seed):
+    """Damage one file after the other, and mend it again; yields its name and the kind."""
+    pairs = [(kind, file) for kind in DAMAGE for file in FILES]
+    for number in range(MUTATIONS):
+        kind, file = pairs[number % len(pairs)]
+        luck, content = random.Random(f"{seed} {number}"), (folder / file).read_bytes()
+        changed = DAMAGE[kind](content, luck.randrange(len(content)), luck)
+        (folder / file).unlink()
+        if changed is not None:
+            assert changed != content
+            (folder / file).write_bytes(changed)
+        yield file, kind
+        (folder / file).write_bytes(content)

@@ -19,6 +19,7 @@ from gptlib.data.cleaning.steps import (
     normalise,
     remove_marks,
     remove_tatweel,
+    resolve_html,
 )
 from gptlib.data.corpora import load_corpus
 from gptlib.dependencies import PackagesMissing
@@ -68,6 +69,8 @@ def dropped_by(cleaner, text):
         ),
         (fold_spaces, "  a \t\u00a0b\r\n c\n\n \n\nd\x85e ", "a b\nc\n\nd\ne"),
         (remove_tatweel, "جميـــل الـ bus", "جميل ال bus"),
+        (resolve_html, "L&#39;heure<br>&quot;juste&quot;<br />&amp;lt;3", 'L\'heure\n"juste"\n<3'),
+        (resolve_html, "R&D &copie; &amp;amp; &amp;foo; <b>", "R&D &copie; & &foo; <b>"),
     ],
 )
 def test_repairs_by_hand(repair, before, after):
@@ -82,6 +85,12 @@ def test_a_separator_among_control_characters_parts_words():
 def test_clean_text_cleaned_again_stays_as_it_is(text):
     once = clean_one(text)
     assert once is None or clean_one(once) == once
+
+
+@given(st.lists(st.sampled_from(["&amp;", "amp;", "#39;", "lt;", "<br", ">"])))
+def test_html_resolved_again_stays_as_it_is(pieces):
+    once = resolve_html("".join(pieces))
+    assert resolve_html(once) == once
 
 
 @given(NOISE)
@@ -107,6 +116,7 @@ def test_no_unit_stands_four_times_in_a_row(text):
         ("راني رايح للسوق", None),
         ("rani raye7 lessou9", None),
         ("راني في la gare", None),
+        ("C&#39;est une blague&nbsp;!", "French"),
         ("Tu viens demain avec nous ؟", "French"),
         ("What a beautiful song", "no words, or another language"),
         ("؟!؟!؟!", "no words, or another language"),
@@ -268,6 +278,9 @@ UNITS = (
     "3a",
     "h2 ",
     "aaab",
+    "&amp;",
+    "<b",
+    "می ",
 )
 
 

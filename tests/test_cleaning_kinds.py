@@ -50,6 +50,38 @@ STRANGE = {
     "bez\u200bzaf": "arabizi",
     "The best song ever, greetings from London": "other",
     "Привет, как дела?": "other",
+    "Où est-ce que je peux acheter ce livre svp؟": "french",
+    "Merci beaucoup pour la recette ه elle est parfaite": "french",
+    "L&#39;Algérie est un pays magnifique": "french",
+    "seulement voilà<br>merci": "french",
+    "&quot;واش راك&quot; قالها الشيخ": "arabic",
+    "يا خويا<br>راني هنا": "arabic",
+    "C&#39;est magnifique والله روعة": "mixed",
+    "&amp;&amp;": "other",
+    "نا\u200cس ملا\u200cح كاين": "arabic",
+    "ﺍﻟﺴﻼﻡ ﻋﻠﻴﻜﻢ ﻳﺎ ﻧﺎﺱ": "arabic",
+    "مـــاشــاء الله عـلـيـك": "arabic",
+    "\u202bkhouya win rak\u202c": "arabizi",
+    "WALLAH RAK SA7 YA KHOUYA": "arabizi",
+    "sahbi 3tani le code ta3 wifi w mba3d bedlou": "arabizi",
+    "chritha b 5000 da f le marché ta3 lhrach": "arabizi",
+    "khlitouni nebki": "arabizi",
+    "qoulou amine": "arabizi",
+    "s7i7": "arabizi",
+    "plan B": "other",
+    "tellement vrai": "french",
+    "Joyeux anniversaire": "french",
+    "tro bi1 la video continu com sa": "french",
+    "kayen bezaf ناس ملاح": "mixed",
+    "خیلی ممنون از ویدیوی خوب شما": "other",
+    "من این آهنگ را خیلی دوست دارم": "other",
+    "یہ ویڈیو بہت اچھی ہے": "other",
+    "Tanemmirt a gma ɣef tvidyut-a": "other",
+    "ⴰⵣⵓⵍ ⴼⵍⵍⴰⵡⵏ": "other",
+    "Allah razı olsun hocam": "other",
+    "Non capisco niente ma mi piace molto la musica": "other",
+    "Qué bonito país, algún día voy a visitarlo": "other",
+    "Ich verstehe kein Wort, aber das Lied ist wunderbar": "other",
 }
 
 
@@ -69,8 +101,9 @@ def test_rows_that_nothing_was_tuned_on_are_sorted_as_labelled():
     rows = labelled()
     right = Counter(kind for kind, text in rows if kind_of(text) == kind)
     of = Counter(kind for kind, _ in rows)
-    # 85 of 86 at first sight; the miss (Merciiii) has since taught the sorter stretched letters.
-    assert len(rows) == 86
+    # At first sight 135 of 136, the last 50 drawn by lot from 275 (of which 260); the miss
+    # (Merciiii) has since taught the sorter stretched letters.
+    assert len(rows) == 136
     assert all(right[kind] >= 0.95 * of[kind] for kind in of), right
 
 

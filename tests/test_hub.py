@@ -386,6 +386,22 @@ def test_a_stored_copy_outlives_a_newer_one_that_does_not_come(
     assert reader.ask("load", f"hub:{name}")["documents"] == ["old"]
 
 
+def test_a_gated_corpus_is_prepared_with_the_token_and_named_without(
+    reader: Reader, server: Hub
+) -> None:
+    options = ["--clean", "text", "--drop-shared"]
+    assert reader.ask("prepare", "tiny-textbooks", out="lessons", options=options)["exit_code"] == 0
+    report = json.loads((reader.folder / "lessons" / "report.json").read_text())
+    assert report["source"]["name"].startswith("tiny-textbooks: nampdn-ai/tiny-textbooks on")
+    assert "Apache-2.0" in report["source"]["name"] and report["cleaning"]["documents_out"] == 1
+    reader.ask("variable", "HF_TOKEN", value=f"{CANARY}Wrong")
+    server.fault, server.where = "cut", ".parquet"
+    for name in ("tiny-textbooks", "openwebtext"):
+        assert reader.ask("prepare", name, out="broken", options=options)["exit_code"] == 2
+    assert "error: tiny-textbooks" in (reader.folder / "words.txt").read_text()
+    assert not (reader.folder / "broken").exists() and not (reader.folder / ".broken.part").exists()
+
+
 def test_the_token_stands_in_no_file_no_log_and_no_error(reader: Reader, server: Hub) -> None:
     """Runs after the others: what they have left is searched."""
     server.fault, server.where = "broken", ""

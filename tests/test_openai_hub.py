@@ -58,7 +58,8 @@ def reader(child: Reader, server: Hub) -> Iterator[Reader]:
 def test_weights_come_once_and_serve_without_a_network(reader: Reader, server: Hub) -> None:
     revision = server.commit(REPOSITORY)
     assert reader.ask("weigh", "gpt2", revision=revision)["sum"] == SUM
-    assert f"/{REPOSITORY}/resolve/{revision}/model.safetensors" in {p for _, p, _ in server.asked}
+    asked = {path for _, path, _ in server.asked if "/resolve/" in path}
+    assert asked == {f"/{REPOSITORY}/resolve/{revision}/model.safetensors"}
     server.asked.clear()
     reader.ask("variable", "HF_HUB_OFFLINE", value="1")
     assert reader.ask("weigh", "gpt2", revision=revision)["sum"] == SUM

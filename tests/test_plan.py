@@ -7,8 +7,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from shard_texts import prepared_folder
 from typer.testing import CliRunner
 
 from gptlib.cli import app
@@ -16,7 +18,7 @@ from gptlib.cli.train import train
 from gptlib.commands import planning
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.errors import ConfigError, OutOfMemory
-from gptlib.model import GPT
+from gptlib.model import GPT, count_parameters
 from gptlib.planning import probe as probing
 from gptlib.planning.costs import Costs, Probe, assume, calibrate
 from gptlib.planning.footprint import Batch, activation_bytes, memory_parts
@@ -319,6 +321,25 @@ def test_a_vocabulary_of_another_size_needs_its_tokenizer_in_the_command():
     assert "10,000 tokens" in printed[-2] and "FOLDER" in printed[-2]
     for words in ([], ["--vocab-size", "50257"]):
         assert "--tokenizer" not in planned("my.txt", *words)[-1]
+
+
+def test_a_prepared_folder_tells_its_vocabulary_and_how_often_it_is_read(tmp_path):
+    folder = prepared_folder(tmp_path / "my data")
+    n_tokens = sum(len(np.load(path)) for path in folder.glob("shards/train-*.npy"))
+    length = ["--steps", "10", "--tokens-per-step", "2048", "--batch-size", "2"]
+    printed = planned("--data", str(folder), *length)
+    epochs = f"{10 * 2048 / n_tokens:.3g} epochs"
+    assert printed[-2] == f"{folder} has {n_tokens:,} tokens to train on: this run is {epochs}."
+    words = shlex.split(printed[-1])
+    assert words[3:6] == ["train", "--data", str(folder)] and "--tokenizer" not in words
+    size = count_parameters(GPTConfig.named("gpt2", vocab_size=300))["total"]
+    assert any(f"{size / 1e6:,.1f}  million" in line for line in printed)
+
+
+@pytest.mark.parametrize("words", [["my.txt"], ["--vocab-size", "300"]])
+def test_a_text_or_a_vocabulary_beside_a_prepared_folder_is_refused(words):
+    with pytest.raises(ConfigError, match="leave the text and --vocab-size out"):
+        planned(*words, "--data", "folder")
 
 
 def test_a_short_run_validates_on_twenty_batches_and_a_long_one_as_foundation_does():

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_texts import DOCUMENTS, TOKENIZER, Numbers, contents
 
-from gptlib.data import sharding, tokenising
+from gptlib.data import folders, sharding, tokenising
 from gptlib.data.corpora import Corpus
 from gptlib.data.sharding import write_shards
 from gptlib.data.shards import open_shards, verify_shards
@@ -246,7 +246,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch, failing)
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sharding, failing, full)
+    monkeypatch.setattr(folders if failing == "sync_folder" else sharding, failing, full)
     with pytest.raises(ShardError, match=r"could not be written .*No space left.*make room"):
         write_shards(DOCUMENTS, TOKENIZER, tmp_path / "shards")
     assert [path.name for path in tmp_path.iterdir()] == [".shards.part.lock"]
@@ -385,8 +385,8 @@ POINTS = {
     "a shard written": (at(1, sharding, "write_shard", after=True), False),
     "the last shard written": (at(10, sharding, "write_shard", after=True), False),
     "index begun": (at(11, sharding, "written"), False),
-    "before the rename": (at(1, sharding.os, "rename"), False),
-    "after the rename": (at(1, sharding.os, "rename", after=True), True),
+    "before the rename": (at(1, folders.os, "rename"), False),
+    "after the rename": (at(1, folders.os, "rename", after=True), True),
 }
 
 

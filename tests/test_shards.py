@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import random
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shard_texts import DOCUMENTS, TOKENIZER, Numbers
+from shard_texts import DOCUMENTS, FILES, TOKENIZER, Numbers, mutations
 
 from gptlib.config import GPTConfig
 from gptlib.data import shard_index
@@ -27,7 +26,6 @@ from gptlib.model import GPT
 from gptlib.training.evaluation import evaluate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-FILES = ["train-00000.npy", "train-00001.npy", "validation-00000.npy", INDEX]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +48,7 @@ lines = st.lists(st.lists(st.integers(0, 65_535), min_size=1, max_size=9), min_s
 
 
 def shards_of(parts):
-    return TokenShards([np.array(part, dtype="<u2") for part in parts])
+    return TokenShards([np.array(part, dtype="<u2") for part in parts], 65_536, "of a test")
 
 
 @given(parts=lines, data=st.data())
@@ -136,45 +134,11 @@ def test_every_split_opens_and_another_is_named(intact):
 # Damage
 
 
-def flip(content, place, luck):
-    return content[:place] + bytes([content[place] ^ 1 << luck.randrange(8)]) + content[place + 1 :]
-
-
-def insert(content, place, luck):
-    return content[:place] + luck.randbytes(1) + content[place:]
-
-
-def blank(content, place, luck):
-    while not any(content[place : place + 16]):  # zeros, where there were some already
-        place = luck.randrange(len(content))
-    return content[:place] + bytes(len(content[place : place + 16])) + content[place + 16 :]
-
-
-DAMAGE = {
-    "flip": flip,
-    "truncate": lambda content, place, luck: content[:place],
-    "zero": blank,
-    "insert": insert,
-    "append": lambda content, place, luck: content + luck.randbytes(1 + luck.randrange(9)),
-    "delete": lambda content, place, luck: None,
-}
-MUTATIONS = 204  # each kind on each file, at 8 or 9 places
-
-
 def test_each_of_two_hundred_mutations_is_refused_and_named(copy):
-    pairs = [(kind, file) for kind in DAMAGE for file in FILES]
-    for number in range(MUTATIONS):
-        kind, file = pairs[number % len(pairs)]
-        luck, content = random.Random(number), (copy / file).read_bytes()
-        changed = DAMAGE[kind](content, luck.randrange(len(content)), luck)
-        (copy / file).unlink()
-        if changed is not None:
-            assert changed != content
-            (copy / file).write_bytes(changed)
+    for file, kind in mutations(copy, seed=0):
         with pytest.raises(ShardError, match=f"is damaged: .*{file}") as caught:
             verify_shards(copy)
-        assert "\n" not in str(caught.value), (kind, file, number)
-        (copy / file).write_bytes(content)
+        assert "\n" not in str(caught.value), (kind, file)
     verify_shards(copy)
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptlib course|plan|train|generate|export|…``.
+"""The command line: ``python -m gptlib course|prepare|train|generate|export|…``.
 
 Each command imports what it runs when it runs it: the help answers at once, without torch.
 """
@@ -9,10 +9,12 @@ import warnings
 
 import typer
 
+from gptlib.cli.evaluate import evaluate
 from gptlib.cli.exchange import export, import_, push
 from gptlib.cli.generate import generate
 from gptlib.cli.look import compare, plot, record
 from gptlib.cli.plan import plan
+from gptlib.cli.prepare import inspect, prepare
 from gptlib.cli.train import train
 from gptlib.course.cli import course
 from gptlib.errors import GPTLibError
@@ -25,12 +27,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(course, name="course")
+app.command()(prepare)
+app.command()(inspect)
 app.command()(plan)
 app.command()(train)
 app.command()(plot)
 app.command()(compare)
 app.command()(record)
 app.command()(generate)
+app.command()(evaluate)
 app.command()(export)
 app.command("import")(import_)
 app.command()(push)

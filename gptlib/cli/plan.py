@@ -1,16 +1,22 @@
 """``python -m gptlib plan``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gptlib.cli.options import SHAPE, ContextLength, Dropout, Heads, Layers, Model, Width
+from gptlib.errors import ConfigError
 
 
 def plan(
     corpus: Annotated[
         str, typer.Argument(help="What to train on: only written into the command, not read.")
     ] = "TEXT",
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="What prepare has written, in the text's place."),
+    ] = None,
     model: Model = "gpt2",
     context_length: ContextLength = None,
     n_layers: Layers = None,
@@ -47,6 +53,11 @@ def plan(
     On this machine a few steps are measured first, for ten seconds to some minutes.
     """
     given = {name: value for name, value in locals().items() if value is not None}
+    if data is not None and (corpus != "TEXT" or vocab_size is not None):
+        raise ConfigError(
+            "--data FOLDER stands in the place of a text and has its own vocabulary: "
+            "leave the text and --vocab-size out"
+        )
     from gptlib.commands.planning import plan_run
     from gptlib.planning.wish import Wish
 
@@ -60,4 +71,4 @@ def plan(
         memory_gb=memory_gb,
     )
     shape = {name: given[name] for name in (*SHAPE, "vocab_size") if name in given}
-    plan_run(corpus, model, shape, device, wish)
+    plan_run(corpus, model, shape, device, wish, data)

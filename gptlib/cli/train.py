@@ -12,16 +12,24 @@ from gptlib.settings import BUDGETS
 
 def train(
     corpus: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="A text by name (the-verdict, sample-story, sample-articles, sample-darija, "
             "python-docs), or a .txt, .jsonl or .parquet file, or a folder of these."
         ),
-    ],
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Or: what prepare has written, of any size."),
+    ] = None,
     model: Model = "laptop",
     tokenizer: Annotated[
-        str, typer.Option(help="gpt2, characters, or a folder that holds a saved tokenizer.")
-    ] = "gpt2",
+        str | None,
+        typer.Option(
+            help="For a text: gpt2, characters, or a folder that holds a saved tokenizer. "
+            "Left out: gpt2."
+        ),
+    ] = None,
     context_length: ContextLength = None,
     n_layers: Layers = None,
     n_heads: Heads = None,
@@ -96,7 +104,7 @@ def train(
         typer.Option(help="A second folder for checkpoints, such as a mounted drive."),
     ] = None,
 ) -> None:
-    """Train a model on a text; its run goes to a folder that generate can use.
+    """Train a model on a text or a prepared folder; its run goes to a folder that generate can use.
 
     Ctrl-C and SIGTERM end the session at the next step, with a checkpoint. With --out and
     --resume the same command begins a run, and goes on with it as often as it is given.
@@ -118,4 +126,5 @@ def train(
         resume=resume,
         max_minutes=max_minutes,
         copies=copy_to,
+        data=data,
     )

@@ -2,9 +2,12 @@
 
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from gptlib.config import GPTConfig, require
+from gptlib.data.prepared import SHARDS
+from gptlib.data.shards import open_shards
 from gptlib.model import count_parameters
 from gptlib.planning.costs import Costs, assume, calibrate
 from gptlib.planning.footprint import Batch, memory_parts
@@ -21,7 +24,12 @@ Line = tuple[str, str, str, str]  # what, value, unit, how it is known
 
 
 def plan_run(
-    corpus: str, model_name: str, shape: dict[str, Any], device: str | None, wish: Wish
+    corpus: str,
+    model_name: str,
+    shape: dict[str, Any],
+    device: str | None,
+    wish: Wish,
+    data: Path | None = None,
 ) -> None:
     """Print what a run needs and the command that begins it.
 
@@ -30,11 +38,16 @@ def plan_run(
         model_name, shape: as for ``train``.
         device: a GPU of the table, or None for this machine.
         wish: what is asked of the run.
+        data: a prepared folder in the place of `corpus`; it tells the vocabulary and how many
+            tokens there are.
 
     Raises:
+        ShardError: that folder is not as it was written; hashes are not checked.
         ConfigError: something is unknown, or does not fit the memory or the session.
     """
-    config, machine = GPTConfig.named(model_name, **shape), find_machine(device)
+    tokens = open_shards(data / SHARDS, "train") if data else None
+    vocabulary = {"vocab_size": tokens.vocab_size} if tokens else {}
+    config, machine = GPTConfig.named(model_name, **shape | vocabulary), find_machine(device)
     require(
         wish.processes == 1 or machine.device_type == "cuda",
         f"{wish.processes} processes would share one {machine.device_type}: leave --processes out",
@@ -43,9 +56,12 @@ def plan_run(
     plan = make_plan(config, wish, machine, costs)
     print(heading(config, model_name, machine, plan))
     print_table(table(config, machine, costs, plan))
-    if config.vocab_size != GPTConfig().vocab_size:
+    if tokens:
+        epochs = f"{plan.tokens / len(tokens):.3g} epochs"
+        print(f"{data} has {len(tokens):,} tokens to train on: this run is {epochs}.")
+    elif config.vocab_size != GPTConfig().vocab_size:
         print(f"FOLDER stands for a tokenizer that knows {config.vocab_size:,} tokens.")
-    print(train_command(corpus, model_name, shape, wish, plan, config.vocab_size))
+    print(train_command(corpus, model_name, shape, wish, plan, config.vocab_size, data))
 
 
 def costs_on(config: GPTConfig, wish: Wish, machine: Machine) -> Costs:
@@ -127,18 +143,24 @@ def print_table(lines: list[Line]) -> None:
 
 
 def train_command(
-    corpus: str, model_name: str, shape: dict[str, Any], wish: Wish, plan: Plan, vocab_size: int
+    corpus: str,
+    model_name: str,
+    shape: dict[str, Any],
+    wish: Wish,
+    plan: Plan,
+    vocab_size: int,
+    data: Path | None = None,
 ) -> str:
     """The command that begins this run, and goes on with it when it is given again.
 
     Its numbers of tokens and its memory hold for a tokenizer of `vocab_size`; where that is not
-    GPT-2's, the folder of one is left open.
+    GPT-2's, the folder of one is left open, unless `data` holds it.
     """
     long, gpt2s = plan.steps >= LONG_RUN, vocab_size == GPTConfig().vocab_size
     options = {
         "model": model_name,
         **{name: value for name, value in shape.items() if name != "vocab_size"},  # a tokenizer's
-        "tokenizer": None if gpt2s else "FOLDER",
+        "tokenizer": None if gpt2s or data else "FOLDER",
         "settings": "foundation" if long else "fast",
         "evaluate_batches": None if long else QUICK_VALIDATION,
         "steps": plan.steps,
@@ -153,4 +175,5 @@ def train_command(
         if value is not None
     ]
     start = "python" if plan.processes == 1 else f"torchrun --nproc_per_node {plan.processes}"
-    return " ".join([start, "-m gptlib train", shlex.quote(corpus), *words, "--resume"])
+    text = f"--data {shlex.quote(str(data))}" if data else shlex.quote(corpus)
+    return " ".join([start, "-m gptlib train", text, *words, "--resume"])

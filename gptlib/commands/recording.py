@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from gptlib import paths
-from gptlib.commands.training import choose_tokenizer, cut
-from gptlib.config import GPTConfig, TrainingConfig
+from gptlib.commands.material import Material, choose_tokenizer, of_prepared, of_text
+from gptlib.config import GPTConfig, TrainingConfig, require
 from gptlib.data.corpora import Corpus, load_corpus
-from gptlib.data.split import split
-from gptlib.data.windows import encode_documents
+from gptlib.data.prepared import SHARDS, Prepared, open_prepared
 from gptlib.environment import choose_device
 from gptlib.errors import ConfigError
 from gptlib.model import GPT
 from gptlib.recordings import load_recording, recording_of, save
 from gptlib.tokenizer import Tokenizer
 from gptlib.training.metrics import FILE_NAME, Row, read_metrics, tokens_per_step
-from gptlib.training.step import Windows
 from gptlib.training.trainer import Trainer
 
 SEEDS = 3
@@ -51,23 +49,21 @@ def record_run(
     """
     path = file_of(name, replace)
     about = settings_of(source)
-    corpus = corpus_of(about, source, corpus_name)
-    tokenizer = tokenizer_of(about, source, corpus, tokenizer_name)
+    material = material_for(about, source, corpus_name, tokenizer_name)
     model, training = (
         GPTConfig.from_dict(about["model"]),
         TrainingConfig.from_dict(about["training"]),
     )
-    if tokenizer.name == "characters":  # as many as this text has
-        model = GPTConfig.from_dict({**model.to_dict(), "vocab_size": tokenizer.vocab_size})
-    train, validation = (
-        cut(corpus, part, encode_documents(tokenizer, documents), about["context_length"])
-        for part, documents in zip(("training", "held-out"), split(corpus), strict=True)
-    )
+    if material.tokenizer.name == "characters":  # as many as this text has
+        vocabulary = {"vocab_size": material.tokenizer.vocab_size}
+        model = GPTConfig.from_dict(model.to_dict() | vocabulary)
     runs = []
     for seed in range(training.seed, training.seed + SEEDS):
-        print(f"run      {model.n_layers} blocks on {corpus.name}, seed {seed}", flush=True)
+        print(
+            f"run      {model.n_layers} blocks on {material.source.name}, seed {seed}", flush=True
+        )
         config = training.with_changes(seed=seed, **UNSEEN)
-        runs.append(repeat(model, config, (train, validation), tokenizer, corpus))
+        runs.append(repeat(model, config, material))
     save(recording_of(runs), path)
     return path
 
@@ -82,16 +78,11 @@ def file_of(name: str, replace: bool) -> Path:
     return path
 
 
-def repeat(
-    model: GPTConfig,
-    config: TrainingConfig,
-    data: tuple[Windows, Windows],
-    tokenizer: Tokenizer,
-    corpus: Corpus,
-) -> list[Row]:
+def repeat(model: GPTConfig, config: TrainingConfig, material: Material) -> list[Row]:
     """One run from the first parameters to the last step, kept in memory alone."""
     fresh = GPT(model, seed=config.seed).to(choose_device()[0])
-    return Trainer(fresh, *data, config, tokenizer=tokenizer, corpus=corpus).train()
+    train, validation, tokenizer, source = material
+    return Trainer(fresh, train, validation, config, None, tokenizer, source).train()
 
 
 def settings_of(source: str) -> dict[str, Any]:
@@ -105,14 +96,27 @@ def settings_of(source: str) -> dict[str, Any]:
     return {**about, "context_length": about["tokens_per_step"] // windows}
 
 
-def corpus_of(about: dict[str, Any], source: str, name: str | None) -> Corpus:
-    """The text to train on; the source's own must be the very same."""
+def material_for(
+    about: dict[str, Any], source: str, corpus_name: str | None, tokenizer_name: str | None
+) -> Material:
+    """The windows to train on: those of the text or prepared folder that `source` names."""
+    corpus = corpus_of(about, source, corpus_name)
+    if isinstance(corpus, Corpus):
+        tokenizer = tokenizer_of(about, source, corpus, tokenizer_name)
+        return of_text(corpus, tokenizer, about["context_length"])
+    require(tokenizer_name is None, f"{corpus.name} holds its own tokenizer: leave --tokenizer out")
+    return of_prepared(corpus, about["context_length"])
+
+
+def corpus_of(about: dict[str, Any], source: str, name: str | None) -> Corpus | Prepared:
+    """What to train on; the source's own must be the very same."""
     if name is not None:
         return load_corpus(name)
     named = about.get("corpus")
     if not named:
         raise ConfigError(f"{source} does not say on which text it was trained: give --corpus")
-    corpus = load_corpus(named["name"])
+    prepared = Path(named["name"], SHARDS).is_dir()
+    corpus = open_prepared(named["name"]) if prepared else load_corpus(named["name"])
     if corpus.fingerprint != named["fingerprint"]:
         raise ConfigError(
             f"{corpus.name} is not the text that {source} was trained on, {named['name']}: "

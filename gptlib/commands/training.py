@@ -8,38 +8,36 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from gptlib.commands.material import material_of
 from gptlib.config import GPTConfig, TrainingConfig, require
-from gptlib.data.corpora import Corpus, load_corpus
-from gptlib.data.split import split
-from gptlib.data.windows import encode_documents, windows
+from gptlib.data.windows import Windows
 from gptlib.environment import setup
-from gptlib.errors import ConfigError, RunExists, TextTooShort, TrainingStopped
+from gptlib.errors import ConfigError, RunExists, TrainingStopped
 from gptlib.model import GPT
 from gptlib.settings import resolve
-from gptlib.tokenizer import CharacterTokenizer, Tokenizer, load_tokenizer
 from gptlib.training import parallel
 from gptlib.training.budget import seconds_per_step, with_budget
 from gptlib.training.copies import check_copies
 from gptlib.training.metrics import FILE_NAME, best_validation, read_metrics
 from gptlib.training.progress import log_to
-from gptlib.training.step import Windows
 from gptlib.training.trainer import Trainer
 
 Settings = tuple[str, Path | None, dict[str, Any]]  # name, file, options; see settings.resolve
 
 
 def train_model(
-    corpus_name: str,
+    corpus_name: str | None,
     model_name: str,
-    tokenizer_name: str,
+    tokenizer_name: str | None,
     shape: dict[str, Any],
     settings: Settings,
     out: Path | None = None,
     resume: bool = False,
     max_minutes: float | None = None,
     copies: Path | None = None,
+    data: Path | None = None,
 ) -> None:
-    """Train a model of a named shape on a corpus and keep the run.
+    """Train a model of a named shape on a text or a prepared folder and keep the run.
 
     Everything that can be wrong is found before the folder is made. ``out`` must not exist yet,
     unless the run in it is to be resumed.
@@ -58,21 +56,21 @@ def train_model(
         shape_of_model = GPTConfig.named(model_name, **shape)
         config, budget = resolve(*settings)
         profile = setup()
-        corpus = load_corpus(corpus_name)
-        tokenizer = choose_tokenizer(tokenizer_name, corpus)
-        train, validation = windows_of(corpus, tokenizer, shape_of_model.context_length)
+        train, validation, tokenizer, source = material_of(
+            corpus_name, tokenizer_name, data, shape_of_model.context_length
+        )
         vocabulary = {"vocab_size": tokenizer.vocab_size}
         model = GPT(
             GPTConfig.from_dict(shape_of_model.to_dict() | vocabulary), seed=config.seed
         ).to(profile.device)
-        print(f"corpus   {corpus.name}: {len(train[0]):,} windows, {len(validation[0]):,} held out")
+        print(f"corpus   {source.name}: {len(train[0]):,} windows, {len(validation[0]):,} held out")
         print(f"model    {model_name}: {model.n_parameters():,} parameters")
         begun = [place for place in (out, copies and out and copies / out.name) if place and resume]
         config = with_steps(config, budget, model, train, begun)
         show(settings[0], config)
-        folder = out or profile.new_run(corpus.name)
+        folder = out or profile.new_run(Path(source.name).name)
         trainer = Trainer(
-            *(model, train, validation, config, folder, tokenizer, corpus), copies=copies
+            *(model, train, validation, config, folder, tokenizer, source), copies=copies
         )
         print(f"format   {trainer.precision.reason}")
         if copies and parallel.rank() == 0:
@@ -102,15 +100,6 @@ def train_and_tell(trainer: Trainer, folder: Path, resume: bool, minutes: float 
     if done < steps:
         print(f"kept     step {done} of {steps}: the same command with --resume goes on")
     print(f'write    python -m gptlib generate --model "{folder}" --prompt "Once"')
-
-
-def windows_of(corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> list[Windows]:
-    """The windows of a corpus to train on, and those to validate on."""
-    parts = zip(("training", "held-out"), split(corpus), strict=True)
-    return [
-        cut(corpus, part, encode_documents(tokenizer, documents), context_length)
-        for part, documents in parts
-    ]
 
 
 def with_steps(
@@ -153,23 +142,3 @@ def first_speaks() -> Iterator[None]:
 def silence() -> Iterator[Callable[[str], None]]:
     """In place of :func:`log_to` for processes that do not write."""
     yield lambda line: None
-
-
-def cut(corpus: Corpus, part: str, ids: list[int], context_length: int) -> Windows:
-    """Return the windows of one part of a corpus; TextTooShort names the part and the option."""
-    try:
-        return windows(ids, context_length)
-    except TextTooShort as problem:
-        raise TextTooShort(
-            f"the {part} part of {corpus.name} is too short: {problem} (--context-length)"
-        ) from problem
-
-
-def choose_tokenizer(name: str, corpus: Corpus) -> Tokenizer:
-    """Return the tokenizer ``gpt2``, ``characters`` of the corpus, or the one in a folder.
-
-    An alphabet learns nothing about the held-out text; a character outside it could not be read.
-    """
-    if name == "characters":
-        return CharacterTokenizer.train(corpus.text)
-    return load_tokenizer(name)

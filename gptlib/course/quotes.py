@@ -55,7 +55,31 @@ QUOTES: dict[str, list[Quote]] = {
             "gptlib/training/clipping.py",
             ("gradient_norm", "clip_gradients", "first_not_finite"),
         ),
-        Quote("gptlib/training/step.py", ("Windows", "training_step")),
+        Quote("gptlib/training/step.py", ("MicroBatch", "training_step")),
+    ],
+    "06_pretraining_wikipedia": [
+        Quote("gptlib/data/tokenising.py", ("Slab", "encode_each")),
+        Quote("gptlib/data/shard_index.py", ("LARGEST", "dtype_of")),
+        Quote("gptlib/data/shards.py", ("TokenShards",)),
+        Quote(
+            "gptlib/data/split.py",
+            ("SPACES", "OTHER_SPACES", "split_of", "hash_place", "levelled"),
+        ),
+        Quote("gptlib/data/shards.py", ("ShardWindows",)),
+        Quote("gptlib/training/reproducibility.py", ("seed_at",)),
+        Quote("gptlib/training/optimizer.py", ("moments", "restore_moments", "parameter_names")),
+        Quote("gptlib/data/shard_index.py", ("check_shard",)),
+    ],
+    "07_pretraining_darija": [
+        Quote(
+            "gptlib/data/cleaning/kinds.py",
+            ("ARABIC_LETTERS", "ARABIC_RUN", "LETTER_RUN", "arabic_share"),
+        ),
+        Quote("gptlib/data/cleaning/steps.py", ("Repair", "DropIf", "without")),
+        Quote("gptlib/data/cleaning/cleaner.py", ("Cleaner",)),
+        Quote("gptlib/training/bits.py", ("bits_per_byte",)),
+        Quote("gptlib/training/bits.py", ("Surprise", "surprise")),
+        Quote("gptlib/config.py", ("padded_size",)),
     ],
     "09_gradient_norms_and_throughput": [
         Quote("gptlib/training/clipping.py", ("layer_norms", "layer_of")),

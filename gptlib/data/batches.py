@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gptlib.data.windows import Rows
 from gptlib.errors import ConfigError
 
 
@@ -40,7 +41,7 @@ class Batches:
         ConfigError: x and y do not match, or the batch size is below 1.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, batch_size: int, seed: int) -> None:
+    def __init__(self, x: Rows, y: Rows, batch_size: int, seed: int) -> None:
         if x.shape != y.shape or len(x) == 0 or batch_size < 1:
             raise ConfigError(
                 f"x {tuple(x.shape)}, y {tuple(y.shape)} and batch_size {batch_size}: "

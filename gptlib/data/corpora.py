@@ -3,16 +3,16 @@
 Facts and licences of every named corpus stand in ``data/README.md``.
 """
 
-import hashlib
 import importlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from gptlib import paths
 from gptlib.data import hub, hub_texts
-from gptlib.data.reading import read_documents
+from gptlib.data.corpus import Corpus, CorpusStream, Entry
+from gptlib.data.reading import read_documents, stream_documents
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
 from gptlib.files import download, sha256_of
 
@@ -21,39 +21,6 @@ THE_VERDICT_URL = (
     "ch02/01_main-chapter-code/the-verdict.txt"
 )
 THE_VERDICT_SHA256 = "b41e41a68f0398a3154ae69e2e4c0e2694e17fe0d66730536837f1b01935b31f"
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Documents and where they are from."""
-
-    name: str
-    documents: list[str]
-    source: str
-    licence: str
-
-    @property
-    def text(self) -> str:
-        """All documents, a blank line between."""
-        return "\n\n".join(self.documents)
-
-    @property
-    def fingerprint(self) -> str:
-        """A sha256 of the documents and their order: two equal texts have the same."""
-        digest = hashlib.sha256()
-        for document in self.documents:
-            digest.update(hashlib.sha256(document.encode()).digest())
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One named corpus: how to read it, its facts, and the sample that can stand in for it."""
-
-    read: Callable[[], list[str]]
-    source: str
-    licence: str
-    stand_in: str | None = None  # None: it comes with the course
 
 
 def load_corpus(
@@ -83,8 +50,8 @@ def load_corpus(
     check_choices(name, documents)
     text = hub_texts.hub_text(str(name), language)
     if text is None and str(name) not in CORPORA:
-        corpus = local_corpus(Path(name), separator)
-        return replace(corpus, documents=corpus.documents[:documents])
+        own = local_corpus(Path(name), separator, documents)
+        return Corpus(own.name, list(own.documents), own.source, own.licence)
     entry = CORPORA[str(name)] if text is None else hub_entry(text, documents)
     name = text.name if text else str(name)
     if paths.bundled_only() and entry.stand_in:
@@ -99,19 +66,32 @@ def load_corpus(
         return load_corpus(fallback, documents=documents)
 
 
+def open_corpus(
+    name: str | Path,
+    separator: str | None = None,
+    documents: int | None = None,
+    language: str | None = None,
+) -> CorpusStream:
+    """A corpus whose documents are read one by one, and kept nowhere; arguments and errors as of
+    `load_corpus`, some of the errors only at the document that has them."""
+    check_choices(name, documents)
+    text = hub_texts.hub_text(str(name), language)
+    if text and not paths.bundled_only():
+        return CorpusStream(text.name, hub.stream(text, documents), text.source, text.licence)
+    if text or str(name) in CORPORA:
+        corpus = load_corpus(name, documents=documents, language=language)
+        return CorpusStream(corpus.name, iter(corpus.documents), corpus.source, corpus.licence)
+    return local_corpus(Path(name), separator, documents)
+
+
 def stream_corpus(
     name: str | Path,
     separator: str | None = None,
     documents: int | None = None,
     language: str | None = None,
 ) -> Iterator[str]:
-    """Its documents one by one, of the hub without storing any; else as `load_corpus`."""
-    check_choices(name, documents)
-    text = hub_texts.hub_text(str(name), language)
-    if text is None or paths.bundled_only():
-        corpus = load_corpus(name, separator=separator, documents=documents, language=language)
-        return iter(corpus.documents)
-    return hub.stream(text, documents)
+    """The documents of `open_corpus`."""
+    return open_corpus(name, separator, documents, language).documents
 
 
 def hub_entry(text: hub_texts.HubText, documents: int | None) -> Entry:
@@ -127,14 +107,15 @@ def check_choices(name: str | Path, documents: int | None) -> None:
         raise CorpusError(f"documents is {documents}: read at least 1, or leave it out for all")
 
 
-def local_corpus(path: Path, separator: str | None) -> Corpus:
+def local_corpus(path: Path, separator: str | None, documents: int | None) -> CorpusStream:
     """A file or folder of the learner's own; its licence is theirs to know."""
     if not path.exists():
         raise CorpusError(
             f"no corpus {str(path)!r}: give one of {NAMES}, "
             f"or the path of a .txt, .jsonl or .parquet file or of a folder of these"
         )
-    return Corpus(path.stem, read_documents(path, separator), str(path), "your own text")
+    rows = islice(stream_documents(path, separator), documents)
+    return CorpusStream(path.stem, rows, str(path), "your own text")
 
 
 def read_sample(file_name: str) -> list[str]:

@@ -4,6 +4,7 @@ The index lists every shard's size and sha256 and ends with its own hash. A shar
 file whose header follows from the index, so it is compared and never parsed.
 """
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ import numpy as np
 
 from gptlib.data.split import SPLITS
 from gptlib.errors import ShardError
-from gptlib.files import sealed_bytes, wrong_file, wrong_names
+from gptlib.files import BLOCK, sealed_bytes, wrong_file, wrong_names
 
 INDEX = "shards.json"
 VERSION = 1
@@ -149,6 +150,36 @@ def check_plain(path: Path, size: int | None = None) -> None:
     """Refuse what is no plain file of this size; the index alone has a size that nobody knows."""
     if wrong := wrong_file(path, size, LARGEST_INDEX):
         raise damaged(path.parent, wrong)
+
+
+def check_files(folder: Path, index: ShardIndex) -> None:
+    """Refuse files that are missing, added, not plain, or of another size."""
+    check_names(folder, index)
+    for shard in index.shards:
+        check_plain(folder / shard.file, shard.bytes)
+
+
+def check_shard(folder: Path, index: ShardIndex, shard: Shard) -> None:
+    """Read one shard once, in blocks: hash, header, ids."""
+    highest, item = 0, np.dtype(index.dtype).itemsize
+    try:
+        with (folder / shard.file).open("rb") as file:
+            start = file.read(HEADER)
+            digest = hashlib.sha256(start)
+            while block := file.read(BLOCK):
+                digest.update(block)
+                ids = np.frombuffer(block[: len(block) // item * item], index.dtype)
+                highest = max(highest, int(ids.max(initial=0)))
+    except OSError as error:
+        raise damaged(folder, f"{shard.file} cannot be read ({error.strerror})") from error
+    if digest.hexdigest() != shard.sha256:
+        raise damaged(folder, f"{shard.file} was altered")
+    if start != header(index.dtype, shard.tokens):
+        raise damaged(folder, f"{shard.file} does not begin as its index says")
+    if highest >= index.vocab_size:
+        raise damaged(
+            folder, f"{shard.file} holds id {highest:,}, the vocabulary {index.vocab_size:,}"
+        )
 
 
 def damaged(folder: Path, what: str) -> ShardError:

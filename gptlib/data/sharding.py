@@ -6,23 +6,21 @@ everything is on the disk: what a killed process leaves is thrown away by the ne
 """
 
 import hashlib
-import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-import filelock
 import numpy as np
 from tqdm import tqdm
 
 from gptlib import paths
+from gptlib.data.folders import new_folder, written
 from gptlib.data.shard_index import INDEX, Shard, ShardIndex, dtype_of, file_name, header
 from gptlib.data.split import SPLITS, split_stream
 from gptlib.data.tokenising import tokenise
-from gptlib.errors import ConfigError, CorpusError, ShardError
-from gptlib.files import BLOCK, lock, sync_folder
+from gptlib.errors import ConfigError, CorpusError
+from gptlib.files import BLOCK
 from gptlib.tokenizer import Tokenizer
 from gptlib.tokenizer.interface import check_unicode
 
@@ -61,67 +59,47 @@ def write_shards(
         CorpusError: a split that was asked for would be empty.
         TokenizerError, TokenOutOfRange: a document cannot be encoded.
     """
-    folder, dtype = Path(folder), dtype_of(tokenizer.vocab_size)
+    check_sharding(tokenizer.vocab_size, n_shards)
+    digest = hashlib.sha256()
+    with new_folder(Path(folder)) as part:
+        parted = split_stream(fingerprinted(documents, digest), validation, test)
+        counts = gather_ids(parted, tokenizer, part, SPLITS if test else SPLITS[:2])
+        about = {"name": source, "fingerprint": digest.hexdigest()}
+        return shards_of(part, tokenizer, counts, n_shards, about)
+
+
+def check_sharding(vocab_size: int, n_shards: int) -> None:
+    """Refuse a number of shards or a vocabulary that cannot be, before a document is read."""
+    dtype_of(vocab_size)
     if n_shards < 1:
         raise ConfigError(f"n_shards is {n_shards}: it must be 1 or more")
-    digest, splits = hashlib.sha256(), SPLITS if test else SPLITS[:2]
+
+
+def gather_ids(
+    parted: Iterable[tuple[str, str]], tokenizer: Tokenizer, part: Path, splits: Sequence[str]
+) -> Counts:
+    """Turn documents into ids, one file for each split; returns what they hold."""
     counts: Counts = {split: {"documents": 0, "text_bytes": 0} for split in splits}
-    with new_folder(folder) as part:
-        parted = split_stream(fingerprinted(documents, digest), validation, test)
-        write_ids(tokenise(counted(parted, counts), tokenizer), part, counts, dtype)
-        index = ShardIndex(
-            vocab_size=tokenizer.vocab_size,
-            end_of_text=tokenizer.end_of_text,
-            tokenizer={"name": tokenizer.name, "fingerprint": tokenizer.fingerprint},
-            source={"name": source, "fingerprint": digest.hexdigest()},
-            splits=counts,
-            shards=tuple(cut_into_shards(part, list(counts), dtype, n_shards)),
-        )
-        with written(part / INDEX) as file:  # last: it vouches for the others
-            file.write(index.to_bytes())
+    slabs = tokenise(counted(parted, counts), tokenizer)
+    write_ids(slabs, part, splits, dtype_of(tokenizer.vocab_size))
+    return counts
+
+
+def shards_of(
+    part: Path, tokenizer: Tokenizer, counts: Counts, n_shards: int, source: dict[str, str]
+) -> ShardIndex:
+    """Make shards of the ids that `gather_ids` has left, and their index."""
+    index = ShardIndex(
+        vocab_size=tokenizer.vocab_size,
+        end_of_text=tokenizer.end_of_text,
+        tokenizer={"name": tokenizer.name, "fingerprint": tokenizer.fingerprint},
+        source=source,
+        splits=counts,
+        shards=tuple(cut_into_shards(part, list(counts), dtype_of(tokenizer.vocab_size), n_shards)),
+    )
+    with written(part / INDEX) as file:  # last: it vouches for the others
+        file.write(index.to_bytes())
     return index
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write in that gets its name when the block ends well, and is removed if not."""
-    part = folder.with_name(f".{folder.name}.part")
-    with refusals_named(folder), lock(part, timeout=0):
-        if os.path.lexists(folder):
-            raise ShardError(f"{folder} exists: give another folder, or remove it yourself")
-        shutil.rmtree(part, ignore_errors=True)  # what a killed process left
-        part.mkdir()
-        try:
-            yield part
-            sync_folder(part)
-            os.rename(part, folder)
-            sync_folder(folder.parent)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-
-
-@contextmanager
-def refusals_named(folder: Path) -> Iterator[None]:
-    """What the lock and the disk say, as an error of ours."""
-    try:
-        yield
-    except filelock.Timeout as error:
-        raise ShardError(
-            f"{folder} is being written by another process: wait for it or give another folder"
-        ) from error
-    except OSError as error:
-        raise ShardError(
-            f"{folder} could not be written ({error}): make room or choose another folder"
-        ) from error
-
-
-@contextmanager
-def written(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that is on the disk when the block ends."""
-    with path.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def fingerprinted(documents: Iterable[str], digest: "hashlib._Hash") -> Iterator[str]:

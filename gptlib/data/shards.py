@@ -17,15 +17,14 @@ from gptlib.data.shard_index import (
     HEADER,
     Shard,
     ShardIndex,
-    check_names,
-    check_plain,
+    check_files,
+    check_shard,
     damaged,
     header,
     read_index,
 )
 from gptlib.data.windows import windows
 from gptlib.errors import ConfigError, ShardError
-from gptlib.files import BLOCK
 
 
 class TokenShards:
@@ -33,11 +32,14 @@ class TokenShards:
 
     Args:
         arrays: (n,) ids each, none of them empty.
+        vocab_size: above every id.
+        fingerprint: of the ids; they are not hashed again for every run.
     """
 
-    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+    def __init__(self, arrays: Sequence[np.ndarray], vocab_size: int, fingerprint: str) -> None:
         self.arrays = list(arrays)
         self.ends = list(accumulate(len(array) for array in arrays))
+        self.vocab_size, self.fingerprint = vocab_size, fingerprint
 
     def __len__(self) -> int:
         """How many ids there are."""
@@ -92,6 +94,11 @@ class ShardWindows:
     def __init__(self, ids: TokenShards, shape: torch.Size, stride: int, offset: int) -> None:
         self.ids, self.shape, self.stride, self.offset = ids, shape, stride, offset
 
+    @property
+    def fingerprint(self) -> str:
+        """Equal fingerprints, equal windows."""
+        return f"{self.ids.fingerprint} {tuple(self.shape)} {self.stride} {self.offset}"
+
     def __len__(self) -> int:
         """How many windows there are."""
         return self.shape[0]
@@ -128,13 +135,19 @@ def open_shards(folder: str | Path, split: str) -> TokenShards:
     """
     folder = Path(folder)
     index = read_index(folder)
-    check_names(folder, index)
-    if not index.of(split):
+    check_files(folder, index)
+    return map_split(folder, index, split)
+
+
+def map_split(folder: Path, index: ShardIndex, split: str) -> TokenShards:
+    """The ids of one split of a folder whose index and files have been checked."""
+    shards = index.of(split)
+    if not shards:
         there = ", ".join(dict.fromkeys(shard.split for shard in index.shards))
         raise ShardError(f"{folder} has no split {split!r}: give one of {there}")
-    for shard in index.shards:
-        check_plain(folder / shard.file, shard.bytes)
-    return TokenShards([mapped(folder, index, shard) for shard in index.of(split)])
+    fingerprint = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()
+    arrays = [mapped(folder, index, shard) for shard in shards]
+    return TokenShards(arrays, index.vocab_size, fingerprint)
 
 
 def mapped(folder: Path, index: ShardIndex, shard: Shard) -> np.ndarray:
@@ -161,32 +174,7 @@ def verify_shards(folder: str | Path) -> ShardIndex:
     """
     folder = Path(folder)
     index = read_index(folder)
-    check_names(folder, index)
-    for shard in index.shards:
-        check_plain(folder / shard.file, shard.bytes)
+    check_files(folder, index)
     for shard in index.shards:
         check_shard(folder, index, shard)
     return index
-
-
-def check_shard(folder: Path, index: ShardIndex, shard: Shard) -> None:
-    """Read one shard once, in blocks: hash, header, ids."""
-    highest, item = 0, np.dtype(index.dtype).itemsize
-    try:
-        with (folder / shard.file).open("rb") as file:
-            start = file.read(HEADER)
-            digest = hashlib.sha256(start)
-            while block := file.read(BLOCK):
-                digest.update(block)
-                ids = np.frombuffer(block[: len(block) // item * item], index.dtype)
-                highest = max(highest, int(ids.max(initial=0)))
-    except OSError as error:
-        raise damaged(folder, f"{shard.file} cannot be read ({error.strerror})") from error
-    if digest.hexdigest() != shard.sha256:
-        raise damaged(folder, f"{shard.file} was altered")
-    if start != header(index.dtype, shard.tokens):
-        raise damaged(folder, f"{shard.file} does not begin as its index says")
-    if highest >= index.vocab_size:
-        raise damaged(
-            folder, f"{shard.file} holds id {highest:,}, the vocabulary {index.vocab_size:,}"
-        )

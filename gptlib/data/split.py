@@ -94,11 +94,7 @@ def split_stream(
         ConfigError: a share is negative, or none is left to train or to validate on.
         CorpusError: a corpus that had to be cut leaves a side empty.
     """
-    if not (validation > 0 and test >= 0 and validation + test < 1):
-        raise ConfigError(
-            f"validation {validation} and test {test}: give shares above 0 (test may be 0) that "
-            f"leave something to train on"
-        )
+    check_shares(validation, test)
     documents, first, found = iter(documents), [], False
     for document in documents:
         first.append(document)
@@ -112,6 +108,15 @@ def split_stream(
         validation = min(hash_place(document) for document in first)
     for document in chain(first, documents):
         yield split_of(document, validation, test), document
+
+
+def check_shares(validation: float, test: float) -> None:
+    """Refuse shares that are negative or leave nothing to train or to validate on."""
+    if not (validation > 0 and test >= 0 and validation + test < 1):
+        raise ConfigError(
+            f"validation {validation} and test {test}: give shares above 0 (test may be 0) that "
+            f"leave something to train on"
+        )
 
 
 def cut_stream(text: str, validation: float, test: float) -> Iterator[tuple[str, str]]:

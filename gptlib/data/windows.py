@@ -1,12 +1,36 @@
 """Windows: T inputs and, one position later, their T targets."""
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from gptlib.errors import ConfigError, TextTooShort
 from gptlib.tokenizer import Tokenizer
+
+
+class Rows(Protocol):
+    """Windows (n, T): a tensor, or what reads them from the disk when they are asked for."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(n, T)."""
+
+    def __len__(self) -> int:
+        """How many windows there are."""
+
+    def __getitem__(self, rows: int | slice | Tensor, /) -> Tensor:
+        """One window (T,), or several (B, T)."""
+
+    def split(self, batch_size: int, /) -> Iterable[Tensor]:
+        """All windows in order, (batch_size, T) at a time."""
+
+    def numel(self) -> int:
+        """How many ids all windows have together."""
+
+
+Windows = tuple[Rows, Rows]  # x and y, (n, T) each
 
 
 def encode_documents(tokenizer: Tokenizer, documents: Iterable[str]) -> list[int]:

@@ -55,6 +55,7 @@ class CachedGPT(GPT):
         self.config, self.training = model.config, model.training
         for name, part in model.named_children():
             self.add_module(name, part)
+        self.score = model.logits  # a model may have a head of its own
         self.read = torch.empty(0, 0, dtype=torch.long)  # (B, T), the ids in the cache
         self.caches: list[Tensor] = []  # for each layer (2, B, H, context, D)
 
@@ -78,6 +79,10 @@ class CachedGPT(GPT):
             x = x + block.mlp(block.ln_2(x))
         self.read = ids.clone()
         return self.ln_final(x)  # (B, new, C)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """See :meth:`GPT.logits`."""
+        return self.score(features)  # (..., V)
 
     def remembered(self, ids: Tensor) -> int:
         """How many positions of `ids` (B, T) the cache answers for; never the last."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gptlib.config import GPTConfig
-from gptlib.data.sharding import new_folder
+from gptlib.data.folders import new_folder
 from gptlib.errors import PretrainedError, ShardError
 from gptlib.files import write_json
 from gptlib.model import GPT

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from gptlib.data.corpora import CORPORA
 from gptlib.data.hub_texts import NAMED
+from gptlib.data.prepared import SHARDS
 from gptlib.data.shard_index import read_index
 from gptlib.errors import ShardError
 from gptlib.training.metrics import Row
-
-PREPARED = "shards"  # what a prepared folder, whose path a run may give as its text, holds
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,10 @@ def text_of(about: Row) -> Text | None:
 
 
 def name_of(corpus: str) -> str:
-    """The name of a text, for a prepared folder that of the text in it."""
+    """The name of a text; of a prepared folder, which a run names by its path, that of its text."""
     path = Path(corpus)
     try:
-        source = read_index(path / PREPARED).source["name"]
+        source = read_index(path / SHARDS).source["name"]
         return source.partition(": ")[0] or path.name
     except ShardError:
         return path.name or corpus

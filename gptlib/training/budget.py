@@ -8,12 +8,13 @@ from collections.abc import Mapping
 import torch
 
 from gptlib.config import TrainingConfig
+from gptlib.data.windows import Windows
 from gptlib.errors import ConfigError
 from gptlib.model import GPT
 from gptlib.training import parallel
 from gptlib.training.optimizer import make_optimizer
 from gptlib.training.precision import Precision
-from gptlib.training.step import Windows, training_step
+from gptlib.training.step import training_step
 
 
 def with_budget(

@@ -1,12 +1,29 @@
-"""What must hold before a model is saved, and before a checkpoint is put into one."""
+"""What must hold before a model trains, is saved, or gets a checkpoint's content."""
 
 from pathlib import Path
 
 import torch
 
-from gptlib.errors import CheckpointError
-from gptlib.model import GPT
+from gptlib.data.shards import ShardWindows
+from gptlib.data.windows import Rows
+from gptlib.errors import CheckpointError, TokenOutOfRange
+from gptlib.model import GPT, check_ids
 from gptlib.training.sealed import Tensors
+
+
+def check_windows(model: GPT, data: list[Rows]) -> None:
+    """Check every id once, on the CPU, before a device reports it badly and late.
+
+    Of shards, whose ids :func:`gptlib.data.shards.verify_shards` has looked at, the vocabulary.
+    """
+    for rows in data:
+        known = model.config.vocab_size
+        if isinstance(rows, ShardWindows) and rows.ids.vocab_size > known:
+            raise TokenOutOfRange(
+                f"the shards' vocabulary of {rows.ids.vocab_size:,} is larger than the model's of "
+                f"{known:,}: give the model a vocab_size of {rows.ids.vocab_size}"
+            )
+        check_ids(rows[:1] if isinstance(rows, ShardWindows) else rows[:], model.config)
 
 
 def check_finite(model: GPT, step: int) -> None:

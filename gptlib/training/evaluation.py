@@ -1,15 +1,15 @@
 """Validation: the same loss on text that the model does not train on."""
 
 import torch
-from torch import Tensor
 
+from gptlib.data.windows import Rows, Windows
 from gptlib.generation import evaluating
 from gptlib.model import GPT
 from gptlib.training.loss import next_token_loss
 
 
 @torch.no_grad()
-def evaluate(model: GPT, x: Tensor, y: Tensor, batch_size: int = 8) -> float:
+def evaluate(model: GPT, x: Rows, y: Rows, batch_size: int = 8) -> float:
     """The mean loss over all tokens of some windows, always in the same order.
 
     Dropout is off and no random number is drawn, so evaluating more often changes nothing in
@@ -31,7 +31,7 @@ def evaluate(model: GPT, x: Tensor, y: Tensor, batch_size: int = 8) -> float:
     return total / y.numel()
 
 
-def spread(windows: tuple[Tensor, Tensor], count: int) -> tuple[Tensor, Tensor]:
+def spread(windows: Windows, count: int) -> Windows:
     """Some windows at even distances, always the same: a cheaper sample of a large split.
 
     Args:

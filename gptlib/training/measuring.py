@@ -4,6 +4,7 @@ import torch
 
 from gptlib.config import TrainingConfig
 from gptlib.data.corpora import Corpus
+from gptlib.data.prepared import Prepared
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
@@ -19,7 +20,7 @@ def about_run(
     config: TrainingConfig,
     precision: Precision,
     context_length: int,
-    corpus: Corpus | None,
+    corpus: Corpus | Prepared | None,
     tokenizer: Tokenizer | None,
 ) -> Row:
     """The first line of the metrics: what the curves cannot be read without.

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 import gptlib
+from gptlib.data.shards import ShardWindows
+from gptlib.data.windows import Rows
 from gptlib.errors import CheckpointError
 
 # How often a run is looked at does not change it, so a resumed run may look more or less often.
@@ -51,11 +52,14 @@ def warn_of_changes(folder: Path, before: dict[str, Any], now: dict[str, Any]) -
         )
 
 
-def fingerprint_of(tensors: Iterable[Tensor]) -> str:
-    """A sha256 of the tensors' content."""
+def fingerprint_of(data: Iterable[Rows]) -> str:
+    """A sha256 of windows: of a tensor's content, of the hashes that shards have already."""
     digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.contiguous().numpy().tobytes())
+    for rows in data:
+        if isinstance(rows, ShardWindows):
+            digest.update(rows.fingerprint.encode())
+        else:
+            digest.update(rows[:].contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import filelock
 import torch
-from torch import Tensor
 
 from gptlib.config import TrainingConfig
+from gptlib.data.windows import Rows
 from gptlib.errors import RunExists, RunInUse
 from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
@@ -32,7 +32,7 @@ class Run:
     Args:
         folder: where it is kept; None keeps the metrics in memory and nothing else.
         config: the run's; a resumed run must have the same.
-        data: every tensor that is trained or validated on, for their fingerprint.
+        data: all windows that are trained or validated on, for their fingerprint.
         tokenizer: kept in ``tokenizer/``.
         copies: a second folder, on another disk, in which every checkpoint is kept as well.
     """
@@ -41,7 +41,7 @@ class Run:
         self,
         folder: str | Path | None,
         config: TrainingConfig,
-        data: list[Tensor],
+        data: list[Rows],
         tokenizer: Tokenizer | None,
         copies: str | Path | None = None,
     ) -> None:

@@ -14,13 +14,13 @@ from gptlib.training.loss import next_token_loss
 from gptlib.training.metrics import Row
 from gptlib.training.precision import Precision
 
-Windows = tuple[Tensor, Tensor]  # x and y, (n, T) each
+MicroBatch = tuple[Tensor, Tensor]  # x and y, (B, T) each
 
 
 def training_step(
     model: GPT,
     optimizer: torch.optim.Optimizer,
-    micro_batches: Sequence[Windows],
+    micro_batches: Sequence[MicroBatch],
     learning_rate: float,
     clip_norm: float,
     precision: Precision | None = None,

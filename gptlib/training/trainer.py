@@ -8,16 +8,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from torch import Tensor
-
 from gptlib.config import TrainingConfig
 from gptlib.data.batches import Batches
 from gptlib.data.corpora import Corpus
+from gptlib.data.prepared import Prepared
+from gptlib.data.windows import Windows
 from gptlib.errors import ConfigError, TrainingStopped
 from gptlib.generation import generate
-from gptlib.model import GPT, check_ids
+from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
+from gptlib.training.checks import check_windows
 from gptlib.training.clipping import layer_norms
 from gptlib.training.evaluation import evaluate, spread
 from gptlib.training.measuring import about_run, step_cost
@@ -29,7 +30,7 @@ from gptlib.training.reproducibility import seed_at
 from gptlib.training.run import Run
 from gptlib.training.schedule import learning_rate_of
 from gptlib.training.session import Session, session
-from gptlib.training.step import Windows, training_step
+from gptlib.training.step import training_step
 from gptlib.training.troubles import named_step
 
 
@@ -38,7 +39,7 @@ class Trainer:
 
     Args:
         model: trained in place, on the device where it is.
-        train: x and y to learn from, (n, T) each.
+        train: x and y to learn from, (n, T) each: tensors, or windows over token shards.
         validation: x and y to judge by, never learned from.
         config: how.
         run_folder: gets metrics, checkpoints and the tokenizer; None keeps the metrics in
@@ -62,7 +63,7 @@ class Trainer:
         config: TrainingConfig,
         run_folder: str | Path | None = None,
         tokenizer: Tokenizer | None = None,
-        corpus: Corpus | None = None,
+        corpus: Corpus | Prepared | None = None,
         report: Callable[[str], None] | None = None,
         copies: str | Path | None = None,
     ) -> None:
@@ -187,14 +188,8 @@ class Trainer:
 
     def write_sample(self, tokenizer: Tokenizer) -> None:
         """Continue the first words of the validation text, always with the same luck."""
-        prompt = self.validation[0][0, :8].tolist()
+        prompt = self.validation[0][0][:8].tolist()
         ids = generate(self.model, prompt, 40, temperature=0.8, seed=self.config.seed)[0]
         text = tokenizer.decode(ids)
         self.run.log.add(step=self.step, text=text)
         self.report(f"step {self.step:>5}   {' '.join(text.split())}")
-
-
-def check_windows(model: GPT, data: list[Tensor]) -> None:
-    """Check every id once, on the CPU, before a device reports it badly and late."""
-    for tensor in data:
-        check_ids(tensor, model.config)

@@ -12,6 +12,7 @@ from gptlib.data.cleaning.steps import (
     least_arabic_share,
     length,
     remove_tatweel,
+    resolve_html,
     without,
 )
 
@@ -87,7 +88,7 @@ def darija_cleaner(
     longest: int = LONGEST,
     near_duplicates: float | None = None,
 ) -> Cleaner:
-    """The steps for Algerian Darija: those for any text, and only rows that are Darija.
+    """The steps for Algerian Darija: those for any text and for comments, and only Darija rows.
 
     Rows in Arabic letters and rows that mix Arabic with French words are kept; French and other
     languages are dropped, and rows without words. Standard Arabic is not told from Darija.
@@ -105,7 +106,8 @@ def darija_cleaner(
         ConfigError: lengths or a share that allow nothing.
         PackagesMissing: near-duplicates without datasketch.
     """
-    repairs = [REPAIRS[0], Repair("tatweel", remove_tatweel), *REPAIRS[1:]]
+    of_comments = [Repair("HTML", resolve_html), Repair("tatweel", remove_tatweel)]
+    repairs = [REPAIRS[0], *of_comments, *REPAIRS[1:]]
     kinds = [without("other", "no words, or another language"), without("french", "French")]
     if not arabizi:
         kinds.append(without("arabizi", "Arabizi"))

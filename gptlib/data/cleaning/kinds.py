@@ -4,9 +4,10 @@ Two questions, in this order. Which script: the share of Arabic letters. Which l
 letters: the function words that occur. Nothing is learned, so each answer can be explained.
 
 Not handled: standard Arabic and Darija are one kind, "arabic" (they share most of their function
-words); so are Persian and Urdu. A row of one or two words that are in no list is "other".
+words). A row of one or two words that are in no list is "other", in Arabic letters "arabic".
 """
 
+import html
 import re
 import unicodedata
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import Literal
 
 import regex
 
-from gptlib.data.cleaning.words import ARABIZI, FRENCH, OTHER
+from gptlib.data.cleaning.words import ARABIZI, FRENCH, OTHER, PERSIAN_URDU
 
 Kind = Literal["arabic", "arabizi", "french", "mixed", "other"]
 
@@ -28,8 +29,8 @@ ARABIC_LETTERS = (
 )
 ARABIC_RUN = re.compile(f"[{ARABIC_LETTERS}]+")
 LETTER_RUN = regex.compile(r"[\p{L}--\u0640]+", regex.V1)
-LATIN_RUN = re.compile("[a-zà-öø-ɏ]+")
-LATIN_WORD = re.compile("[0-9a-zà-öø-ɏ]+'?")
+LATIN_RUN = re.compile("[a-zà-öø-ʯḀ-ỿ]+")  # with ɛ, ɣ and ḥ, which Kabyle is written with
+LATIN_WORD = re.compile("[0-9a-zà-öø-ʯḀ-ỿ]+'?")
 
 # A row in two scripts is "mixed" from a tenth of either side that is not an accident: an Arabic
 # question mark is no letter, and "DZ" in a page of Arabic is 1 %.
@@ -43,6 +44,7 @@ INVISIBLE = regex.compile(r"\p{Cf}+")
 ADDRESS = re.compile(
     r"https?://\S+|www\.\S+|@[\w.-]+|\b[\w-]{1,63}\.(?:com|net|org|dz|fr|be|ly|me|io)\b\S*"
 )
+TAG = re.compile("</?[a-z][^<>]*>")
 STRETCHED = re.compile(r"([^\W\d_])\1{2,}")
 HASHTAG = re.compile(r"#\w+")
 LAUGHTER = re.compile(r"h{2,}|a?(?:h[aei]+){2,}h?|lo+l|x+d+|k{3,}|p?t?m+d+r+")
@@ -61,9 +63,12 @@ CLUSTER = re.compile(
 )
 NEGATION = re.compile(r"\bma ?[a-z2-9]{2,}(?:ch|sh)\b")  # ma … ch, around a verb
 FRENCH_ACCENT = re.compile("[àâæçéèêëîïôœùû]")
-# Asked only where no word is in a list: English shares a few of these.
-FRENCH_ENDING = re.compile(r".+(?:aison|ique|euse?|eux|oire?|eaux?|ais|ait|elle|ette)s?")
-FOREIGN_LETTER = re.compile("[áãäåìíðñòóõöøúüýþßĀ-őŔ-ɏ]")
+# Asked only where no word is in a list: English shares some endings, names have kh, Spanish has el.
+FRENCH_ENDING = re.compile(
+    r".+(?:aison|ique|euse?|eux|eur|aire|oire?|eaux?|ais|ait|elle|ette|(?:ll|us)ement|vail)s?"
+)
+ARABIZI_FORM = re.compile(r".*(?:kh|q(?!u)).*|.+ou(?:l?ha|ho?m|na|ni|h)|el")
+FOREIGN_LETTER = re.compile("[áãäåìíðñòóõöøúüýþßĀ-őŔ-ʯḀ-ỿ]")
 
 
 def arabic_share(text: str) -> float:
@@ -95,13 +100,15 @@ def kind_of(text: str) -> Kind:
     """Say what a row is in.
 
     Args:
-        text: as it came or cleaned. Addresses, mentions and laughter are not looked at, hashtags
-            only where there is nothing else.
+        text: as it came or cleaned. Addresses, mentions, HTML tags and laughter are not looked
+            at, hashtags only where there is nothing else.
 
     Returns:
         "arabic" (Arabic script), "arabizi" (Darija in Latin letters), "french", "mixed" (words in
         both scripts), or "other": another language or script, or no words.
     """
+    if "&" in text or "<" in text:  # as comments come from the web
+        text = TAG.sub(" ", html.unescape(text))
     level = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
     if not level.isprintable():
         level = INVISIBLE.sub("", level)
@@ -114,13 +121,16 @@ def kind_of(text: str) -> Kind:
 def _kind_of_level(text: str) -> Kind:
     """The kind of a row in lower case without invisible characters and addresses."""
     words = [word for word in LATIN_WORD.findall(text) if not LAUGHTER.fullmatch(word)]
-    arabic = sum(map(len, ARABIC_RUN.findall(text)))
+    arabic_runs = ARABIC_RUN.findall(text)
+    arabic = sum(map(len, arabic_runs))
     latin_runs = [run for word in words for run in LATIN_RUN.findall(word)]
     latin = sum(map(len, latin_runs))
     letters = sum(map(len, LETTER_RUN.findall(text)))
     if arabic + latin == 0 or 2 * (arabic + latin) < letters:
         return "other"
-    if latin < LEAST_LATIN * (arabic + latin) or max(map(len, latin_runs)) < 2:
+    if not PERSIAN_URDU.isdisjoint(arabic_runs) and _is_persian(arabic_runs):
+        return "other"
+    if latin < LEAST_LATIN * (arabic + latin) or _is_stray(latin_runs, words):
         return "arabic" if arabic else "other"
     if arabic >= max(2, LEAST_ARABIC * (arabic + latin)):  # one letter is a slip of the thumb
         return "mixed"
@@ -140,14 +150,25 @@ def _latin_kind(text: str, words: list[str]) -> Kind:
             arabizi += 1
         elif FRENCH_ACCENT.search(word):
             french += 1
+    if arabizi == french == other == 0:
+        french = sum(bool(FRENCH_ENDING.fullmatch(word)) for word in words)
+        arabizi = sum(bool(ARABIZI_FORM.fullmatch(word)) for word in words)
     if max(arabizi, french, other) < LEAST_EVIDENCE * len(words):
         return "other"
     if arabizi and arabizi >= CODE_SWITCH * french and arabizi >= other:
         return "arabizi"
-    if other == 0 and french == 0:
-        french = sum(bool(FRENCH_ENDING.fullmatch(word)) for word in words)
     return "french" if french > other else "other"
+
+
+def _is_stray(runs: list[str], words: list[str]) -> bool:
+    """Whether Latin letters stand alone, as in "plan B"; in s7i7 they do not."""
+    return max(map(len, runs)) < 2 and not any(map(_has_arabizi_digit, words))
 
 
 def _has_arabizi_digit(word: str) -> bool:
     return bool(ARABIZI_DIGIT.fullmatch(word)) and not NUMBER_WITH_UNIT.fullmatch(word)
+
+
+def _is_persian(runs: list[str]) -> bool:
+    """Whether Arabic letters write Persian or Urdu."""
+    return sum(run in PERSIAN_URDU for run in runs) > LEAST_EVIDENCE * len(runs)

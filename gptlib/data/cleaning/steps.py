@@ -61,6 +61,10 @@ MARK = regex.compile(
     regex.V1,
 )
 PRESENTATION_FORM = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]")
+# What sites write for a character, once or on top of each other (&amp;quot;), and for a new line.
+ENTITY = re.compile("&(?:amp;)*(#0?39|quot|lt|gt|nbsp|amp);")
+SHOWN = {"#39": "'", "#039": "'", "quot": '"', "lt": "<", "gt": ">", "nbsp": " ", "amp": "&"}
+LINE_BREAK = re.compile("<br ?/?>")
 SPACES = re.compile(r"\s{2,}|[^\S \n]")
 LINE_END = re.compile("\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 REPEATED = re.compile(r"(\D{1,4}?)\1{3,}", re.DOTALL)
@@ -84,6 +88,11 @@ def normalise(text: str) -> str:
 def _base_letters(form: re.Match[str]) -> str:
     # An isolated vowel mark is a space that carries the mark: the space was never written.
     return unicodedata.normalize("NFKC", form.group()).lstrip()
+
+
+def resolve_html(text: str) -> str:
+    """Write what a page shows for a comment's HTML: j&#39;aime → j'aime, <br> → a new line."""
+    return LINE_BREAK.sub("\n", ENTITY.sub(lambda entity: SHOWN[entity[1]], text))
 
 
 def fold_spaces(text: str) -> str:

@@ -15,7 +15,7 @@ def _words(text: str) -> frozenset[str]:
 
 FRENCH = _words(
     """
-    bjr dommage magnifique bienvenue livraison prix salutations
+    bjr dommage magnifique bienvenue livraison prix salutations superbe sublime joyeux
     le la les un une des du de au aux ce cet cette ces et mais donc car puis ni que qui quoi dont
     où quand comment pourquoi combien je tu il elle on nous vous ils elles moi toi lui eux leur
     leurs se me te y en mon ton son mes tes ses notre votre nos vos suis es est sommes êtes sont
@@ -54,14 +54,17 @@ ARABIZI = _words(
     nchouf chouf choufou choft cheft nakol nqoul ngoul ygoul goul galou gali gal hdar yahder chafou
     labas labes mlih mliha mlah chbab chaba zin zina mezian khir khayr lkhir elkhir sbah sba7
     dar eddar ddar darna bled bladi lblad blad dzayer dzair eldjazair l7ouma houma hab9a yatik
-    y3ik ya3tik yaatik yarham yerhem yarhmo yerhmou meskin meskina msakin el w f fi
+    y3ik ya3tik yaatik yarham yerhem yarhmo yerhmou meskin meskina msakin w f fi
     men mel mn bla mor mour ki li lli elli illi kol koul wahed wahda zouj tlata rabha nhar lil
     chhar 3am l3am hkaya hdra khedma khdma nekhdem yekhdem drahem swalah haja hwayej sob7an sobhan
-    mabrouk mabrok sem7ili smahli smehli nadi hablo yhabel yehbel tehbel hayla hayel
+    dima dayman daymen jib jibou rouhi hadra hadret liya lik bik biya bina fik fiya fina menha
+    menhom mennou choukran chokran chukran koulchi mabrouk mabrok sem7ili smahli smehli nadi hablo
+    yhabel yehbel tehbel hayla hayel
     """
 )
 
-# English first, then a few words each of Spanish, German and Turkish: enough to say "not ours".
+# English first, then a few words each of Spanish, Portuguese, Italian, German, Turkish, Indonesian
+# and Kabyle: enough to say "not ours".
 OTHER = _words(
     """
     the this that these those is are was were been being be have has does did doing will would could
@@ -73,5 +76,20 @@ OTHER = _words(
     i' don' it' can' that' you' he' she' we' they' isn' didn' doesn' won' let' what' there' wasn'
     los las por para muy pero esta como yo gracias hola und ich nicht das ist mit auf eine wie geht
     guten bir çok için ve bu may their also well if but as
+    una unos unas del lo sus mi este esta esto eso fue cuando donde porque sobre hasta desde tiene
+    puede hacer todo todos nada siempre mejor quien quiero tengo muchas soy con
+    não muito obrigado mas gosto uma dos das sehr danke ein dieses het een niet voor zijn
+    gli di dei delle della dal dalla nel nella alla per che ho hai anche ancora tutto tutti molto
+    dove bene sul questo questa quello vostra vostro nostra nostro sono essere stato piace grazie
+    ciao olsun olmuş razı hocam selam merhaba eylesin terima kasih dari saya azul fellawen tanmirt
+    tanemmirt akken amek acu anwa anda deg seg nekk ur ad tura talwit
+    """
+)
+
+# Words that Arabic does not have, most by their very letters (ی, ک, ہ). Persian first, then Urdu.
+PERSIAN_URDU = _words(
+    """
+    است این که چه های هایی می برای خیلی هست نیست چرا کجا چقدر
+    ہے ہیں کا کی کے کو میں سے یہ وہ نہیں بہت آپ ہوں تھا تھی اچھی اچھا
     """
 )
