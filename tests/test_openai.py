@@ -16,7 +16,7 @@ from transformers_twin import random_ids, twins
 
 from gptlib.config import GPTConfig
 from gptlib.errors import PretrainedError
-from gptlib.generation import CachedGPT, generate
+from gptlib.generation import CachedGPT, generate, lay_out
 from gptlib.model import GPT
 from gptlib.pretrained.names import MODULES, their_name
 from gptlib.pretrained.openai import load_openai
@@ -343,6 +343,30 @@ def test_weights_stand_in_memory_once(tmp_path: Path) -> None:
     before = anonymous_memory()
     model = load_openai(tmp_path)
     assert anonymous_memory() - before < 1.2 * 4 * model.n_parameters()
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="only Linux tells anonymous memory apart")
+def test_mapped_weights_take_no_memory_of_their_own_and_write_the_same(tmp_path: Path) -> None:
+    theirs = saved(tmp_path, cut("gpt2"), 0.1, torch.float32)
+    ids = random_ids(cut("gpt2"), 1, 9)
+    with torch.no_grad():
+        expected = theirs(ids).logits
+    gc.collect()
+    before = anonymous_memory()
+    model = load_openai(tmp_path, mapped=True)
+    assert anonymous_memory() - before < 0.1 * 4 * model.n_parameters()
+    torch.testing.assert_close(logits(model, ids), expected, rtol=1e-4, atol=1e-4)
+    for dtype in ("float32", "int8"):
+        fast = lay_out(load_openai(tmp_path, mapped=True), dtype)
+        again = lay_out(load_openai(tmp_path), dtype)
+        assert torch.equal(logits(fast, ids), logits(again, ids))
+
+
+def test_a_sum_that_overflows_is_no_infinity(tmp_path: Path) -> None:
+    saved(tmp_path, dtype=torch.float16)
+    large = torch.full((61, 16), 6e4, dtype=torch.float16)
+    set_tensor(WTE, lambda _: large)(tmp_path)
+    assert torch.equal(load_openai(tmp_path).token_embedding.weight, large.float())
 
 
 def test_the_model_outlives_its_file(tmp_path: Path) -> None:

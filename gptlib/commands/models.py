@@ -28,9 +28,9 @@ def open_model(source: str) -> tuple[GPT, Tokenizer]:
 def _open(source: str) -> tuple[GPT, Tokenizer]:
     folder = Path(source)
     if SIZES.get(source, source) in RELEASES:
-        return load_openai(source), load_tokenizer("gpt2")
+        return load_openai(source, mapped=True), load_tokenizer("gpt2")
     if (folder / CONFIG).is_file():
-        return load_openai(folder), load_tokenizer(folder)
+        return load_openai(folder, mapped=True), load_tokenizer(folder)
     if not folder.is_dir():
         raise CheckpointError(
             f"no run in {source}: train one first (python -m gptlib train), give a folder with a "
