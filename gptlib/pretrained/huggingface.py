@@ -133,7 +133,7 @@ def their_tensors(model: GPT) -> dict[str, Tensor]:
 
 
 def import_model(
-    folder: str | Path, dtype: torch.dtype = torch.float32
+    folder: str | Path, dtype: torch.dtype = torch.float32, mapped: bool = False
 ) -> tuple[GPT, Tokenizer | None]:
     """Read a folder that :func:`export_model` or transformers has written.
 
@@ -142,7 +142,7 @@ def import_model(
 
     Args:
         folder: see above; of GPT-2 models only.
-        dtype: of the parameters.
+        dtype, mapped: see :func:`load_openai`.
 
     Returns:
         The model in eval mode on the CPU, and its tokenizer or None if the folder holds none.
@@ -155,7 +155,7 @@ def import_model(
     if not folder.is_dir():
         raise PretrainedError(f"no folder {folder}: give one that holds a model")
     tokenizer = read_tokenizer(folder)
-    model = load_openai(folder, dtype)
+    model = load_openai(folder, dtype, mapped)
     if tokenizer:
         model.config = with_tokens(folder, model.config, tokenizer.vocab_size)
     return model, tokenizer

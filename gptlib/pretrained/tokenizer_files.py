@@ -77,7 +77,7 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
         if any((folder / name).is_file() for name in OWN_FILES):
             return load_tokenizer(folder)
     except TokenizerError as error:
-        raise PretrainedError(f"the tokenizer of {folder} is damaged: {error}") from error
+        raise PretrainedError(f"{folder} holds no tokenizer of ours: {error}") from error
     return None
 
 
@@ -110,7 +110,8 @@ def refuse_other_steps(path: Path, parts: dict[str, Any]) -> None:
         "normalizer": parts.get("normalizer") is not None,
         "pre_tokenizer": pieces.get("type") != "ByteLevel" or not pieces.get("use_regex", True),
         "add_prefix_space": bool(pieces.get("add_prefix_space")),
-        "post_processor": after.get("type", "ByteLevel") != "ByteLevel",
+        "post_processor": after.get("type", "ByteLevel") not in ("ByteLevel", "TemplateProcessing")
+        or any("SpecialToken" in step for step in after.get("single", [])),  # put around each text
     }
     for name, is_wrong in wrong.items():
         if is_wrong:
