@@ -8,6 +8,7 @@ from gptlib.errors import CheckpointError
 from gptlib.model import GPT
 from gptlib.pretrained.configuration import CONFIG
 from gptlib.pretrained.hub import RELEASES
+from gptlib.pretrained.huggingface import import_model
 from gptlib.pretrained.openai import load_openai
 from gptlib.tokenizer import Tokenizer, load_tokenizer
 from gptlib.training.checkpoint import load_model
@@ -30,13 +31,17 @@ def _open(source: str) -> tuple[GPT, Tokenizer]:
     if SIZES.get(source, source) in RELEASES:
         return load_openai(source, mapped=True), load_tokenizer("gpt2")
     if (folder / CONFIG).is_file():
-        return load_openai(folder, mapped=True), load_tokenizer(folder)
+        return with_tokenizer(source, *import_model(folder, mapped=True))
     if not folder.is_dir():
         raise CheckpointError(
             f"no run in {source}: train one first (python -m gptlib train), give a folder with a "
             f"{CONFIG}, or one of {', '.join(RELEASES)}"
         )
-    model, tokenizer = load_model(folder)
+    return with_tokenizer(source, *load_model(folder))
+
+
+def with_tokenizer(source: str, model: GPT, tokenizer: Tokenizer | None) -> tuple[GPT, Tokenizer]:
+    """Refuse a model that reads ids but no text."""
     if tokenizer is None:
-        raise CheckpointError(f"{folder} was trained without a tokenizer: it reads no text")
+        raise CheckpointError(f"{source} holds no tokenizer: it reads no text: give one that does")
     return model, tokenizer
