@@ -4,6 +4,8 @@ The hub's libraries take their address and folders from variables, once, when th
 A line is a JSON object ``{"do": name of a function below, **arguments}``; so is each answer.
 """
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -51,6 +53,31 @@ def prepare(name: str, out: str, **choices: Any) -> dict[str, Any]:
     return {"exit_code": 0}
 
 
+class Keyboard(io.StringIO):
+    """Standard input with somebody at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def push(
+    folder: str, repository: str, options: tuple[str, ...] = (), typed: str | None = None
+) -> dict[str, Any]:
+    """The command in this process: its exit code and all that it says."""
+    sys.argv = ["gptlib", "push", folder, repository, *options]
+    before = sys.stdin
+    sys.stdin = io.StringIO() if typed is None else Keyboard(typed)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            cli.main()
+    except SystemExit as stop:
+        return {"exit_code": stop.code or 0, "said": said.getvalue()}
+    finally:
+        sys.stdin = before
+    return {"exit_code": 0, "said": said.getvalue()}
+
+
 def variable(name: str, value: str | None) -> dict[str, Any]:
     os.environ.pop(name, None)
     if value is not None:
@@ -60,7 +87,7 @@ def variable(name: str, value: str | None) -> dict[str, Any]:
 
 def hurry(silence: float) -> dict[str, Any]:
     """Add the libraries' pauses up instead of waiting for them, and shorten the silence."""
-    hub_client.SILENCE = silence
+    hub_client.SILENCE = hub_client.SILENCE_AFTER_SENDING = silence
     time.sleep = SLEPT.append  # type: ignore[assignment]
     return {}
 

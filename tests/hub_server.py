@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 import pyarrow
+from hub_uploads import Uploads
 from pyarrow import parquet
 
 REQUESTS = 3000
@@ -43,7 +44,7 @@ class Hub(ThreadingHTTPServer):
 
     def __init__(self, repositories: dict[str, dict[str, bytes]]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.repositories = repositories
+        self.repositories, self.uploads = repositories, Uploads(repositories)
         self.gated: dict[str, str] = {}  # repository -> the token that opens it
         self.fault, self.where = "", ""  # which fault, on the paths that hold this text
         self.asked: list[tuple[str, str, str]] = []  # method, path, Range
@@ -79,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
             return getattr(self, f"fault_{hub.fault}")(path)
         self.reply(*self.answer(path, body))
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def log_message(self, *_: object) -> None:
         """Stay silent."""
@@ -95,6 +96,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, path: str, body: bytes) -> Answer:
         """The answer of a hub in order."""
+        token = self.headers.get("Authorization", "")
+        sent = self.server.uploads.answer(self.server.url, path, token, body)
+        if sent and self.command in ("POST", "PUT"):
+            return sent
         match = re.fullmatch(r"/(?:api/)?(?:datasets/|models/)?([^/]+/[^/]+)(/.*)?", path)
         if not match or match[1] not in self.server.repositories:
             return self.refusal(404, "RepoNotFound", "Repository not found")
