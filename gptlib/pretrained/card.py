@@ -11,9 +11,9 @@ from typing import Any
 from gptlib.config import GPTConfig, padded_size
 from gptlib.pretrained.provenance import Text, text_of
 from gptlib.training.metrics import Row, best_validation, curve
+from gptlib.training.reproducibility import INTERVALS
 
 POINTS = 8  # rows of the table of losses
-FIGURE_TEXT = "Training and validation loss over the steps of the run"
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def model_card(facts: Facts) -> str:
         [f"# {plain(facts.title)}", "", summary(facts, text)],
         usage(facts),
         training_text(text),
-        ["## Model", "", *table(("", ""), shape(facts))],
+        ["## Model", "", *table(("fact", "value"), shape(facts))],
         training(facts, about),
         curves(facts),
-        limits(facts, text),
+        limits(facts),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -94,7 +94,7 @@ def training_text(text: Text | None) -> list[str]:
     return [
         "## Training text",
         "",
-        *table(("", ""), rows),
+        *table(("fact", "value"), rows),
         "",
         "The card names no licence for the weights: choose one that the terms of the text allow, "
         "and write it into the head of this file (`license: …`).",
@@ -122,11 +122,11 @@ def shape(facts: Facts) -> list[tuple[str, str]]:
 
 
 def training(facts: Facts, about: Row) -> list[str]:
-    """The settings, the machine and the versions."""
+    """The settings that decide the outcome, the machine and the versions."""
     if not about:
         return []
     settings, versions = about.get("training", {}), about.get("environment", {})
-    rows = [(name, plain(shown(value))) for name, value in settings.items()]
+    rows = [(name, plain(shown(settings[name]))) for name in settings if name not in INTERVALS]
     seen = [row["tokens"] for row in facts.rows if "tokens" in row]
     if seen:
         rows.insert(0, ("tokens seen", f"{seen[-1]:,}"))
@@ -145,30 +145,31 @@ def curves(facts: Facts) -> list[str]:
     numbers = [(f"{s:,}", loss(trained.get(s)), loss(validated.get(s))) for s in wanted]
     lines = ["## Curves", ""]
     if facts.figure:
-        lines += [f"![{FIGURE_TEXT}]({facts.figure})", ""]
+        lines += [f"![Training and validation loss over the steps of the run]({facts.figure})", ""]
     lines += table(("step", "training loss", "validation loss"), numbers)
     best_step, best = best_validation(facts.rows)
     if best is not None:
-        lines += ["", f"Losses are in nats per token. Lowest validation loss: {best:.4f} at step "]
-        lines[-1] += f"{best_step:,}; these are the weights of step {facts.step:,}."
+        words = f"Losses are in nats per token. Lowest validation loss: {best:.4f} at step "
+        lines += ["", f"{words}{best_step:,}; these are the weights of step {facts.step:,}."]
         if best_step is not None and best_step < facts.step:
             lines[-1] += " Training beyond the lowest point memorises the training text."
     return lines
 
 
-def limits(facts: Facts, text: Text | None) -> list[str]:
+def limits(facts: Facts) -> list[str]:
     """What it cannot do, and what nobody has looked at."""
-    found = [
-        f"It sees {facts.config.context_length:,} tokens at most; give it no more.",
-        "What it writes sounds like its training text and is not checked: names, numbers and "
+    measured = "Nothing is known here of how it does on a text that it was not trained on."
+    if curve(facts.rows, "validation_loss")[0]:
+        measured = "Its loss was measured on held-out parts of the same text only, not on any task."
+    return [
+        "## Limits",
+        "",
+        f"- It sees {facts.config.context_length:,} tokens at most; give it no more.",
+        "- What it writes sounds like its training text and is not checked: names, numbers and "
         "facts are often invented.",
-        "It repeats the opinions, errors and private details of its text, and may repeat whole "
-        "passages of it.",
-        "Its loss was measured on held-out parts of the same text only, not on any task.",
+        "- It may repeat the opinions, errors and private details of its text, and whole passages.",
+        f"- {measured}",
     ]
-    if text is None:
-        found[-1] = "What it was measured on is not known here."
-    return ["## Limits", "", *(f"- {line}" for line in found)]
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
