@@ -164,7 +164,7 @@ def test_a_tokenizer_without_end_of_text_is_taken_but_its_spans_are_not_compared
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
     monkeypatch.setattr(tokenising, "SLAB", 1 << 14)
-    for name, value in [("IDS", 1 << 13), ("HASHES", 1 << 14), ("FILTER_BITS", 12)]:
+    for name, value in [("IDS", 1 << 13), ("AT_ONCE", 1 << 14)]:
         monkeypatch.setattr(shared_spans, name, value)
     lines = (f"{n} " + "seven eight nine " * 80 for n in range(3_000))  # 4 MB
     tracemalloc.start()

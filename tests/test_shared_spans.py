@@ -49,17 +49,17 @@ def documents(draw):
     return [[document() for _ in range(draw(st.integers(0, 12)))] for _ in range(2)]
 
 
-@given(parts=documents(), ids=st.integers(9, 99), hashes=st.integers(9, 99), bits=st.integers(1, 8))
+@given(parts=documents(), ids=st.integers(9, 99), at_once=st.integers(9, 999))
 @settings(max_examples=80, deadline=None)
 def test_they_are_those_of_sets_of_tuples_whatever_the_blocks(
-    tmp_path_factory, parts, ids, hashes, bits
+    tmp_path_factory, parts, ids, at_once
 ):
     folder = tmp_path_factory.getbasetemp()
     training, held_out = (
         written(folder / name, part) for name, part in zip(["train", "held"], parts, strict=True)
     )
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in [("IDS", ids), ("HASHES", hashes), ("FILTER_BITS", bits)]:
+        for name, value in [("IDS", ids), ("AT_ONCE", at_once)]:
             patch.setattr(module, name, value)
         found, places = shared_spans(training, held_out, "<u2", Numbers(10, END))
     assert (found.tolist(), places) == naive(*parts)

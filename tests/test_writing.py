@@ -106,6 +106,15 @@ def test_json_tells_every_token_and_how_likely_it_was(gptlib: Command, folder: P
             assert scores[place - len(prompt)] == pytest.approx(float(expected), abs=1e-4)
 
 
+def test_each_text_ends_at_its_own_end_of_text(gptlib: Command) -> None:
+    options = ["--prompt", "x", "--seed", 1, "--temperature", 5, "--max-new-tokens", 150]
+    _, out, _ = gptlib("generate", "--json", *options, "--num-return-sequences", 12)
+    texts = [sequence["tokens"] for sequence in json.loads(out)["sequences"]]
+    assert len({len(tokens) for tokens in texts}) > 1
+    for tokens in texts:
+        assert END not in tokens[:-1] and (len(tokens) == 150 or tokens[-1] == END)
+
+
 def test_a_penalty_out_of_range_is_one_line(gptlib: Command) -> None:
     exit_code, out, err = gptlib("generate", "--prompt", "x", "--repetition-penalty", 0)
     assert exit_code == 2 and out == "" and "repetition_penalty is 0.0" in err

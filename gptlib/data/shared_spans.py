@@ -11,17 +11,18 @@ end-of-text id, and no span contains one. They are read in blocks: memory does n
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from gptlib.data.span_filter import SpanFilter, among, distinct
 from gptlib.tokenizer import Tokenizer
 
 SPAN = 20  # tokens
 IDS = 1 << 20  # ids read at a time: some 50 MB with what is worked out from them
-HASHES = 1 << 22  # held-out spans looked for at a time: 64 MB with their documents
-FILTER_BITS = 25  # 32 MB: one look tells of seven in eight spans that they are none of those
+AT_ONCE = 1 << 27  # held-out spans looked for in one pass: a filter of 256 MB
 BASE = 0x9E3779B97F4A7C15  # odd, with bits everywhere
 
 Spans = tuple[np.ndarray, np.ndarray]  # (n,) hashes and (n,) numbers of documents
@@ -32,7 +33,8 @@ def shared_spans(
 ) -> tuple[np.ndarray, int]:
     """Find the held-out documents that share a span of `SPAN` tokens with training.
 
-    The time grows with the training ids times one for every `HASHES` held-out spans.
+    Nearly all training spans are in no held-out document, and a filter tells so of nearly all of
+    them; those that are left are compared. Each pass looks for other hashes.
 
     Args:
         training, held_out: files of ids.
@@ -46,38 +48,35 @@ def shared_spans(
     number_of = np.random.Generator(np.random.Philox(key=SPAN)).integers(
         0, 1 << 64, tokenizer.vocab_size, dtype=np.uint64
     )  # (vocab_size,): ids are small and alike, random numbers are not
+    n_ids = os.path.getsize(held_out) // np.dtype(dtype).itemsize
+    passes = 1 + n_ids // AT_ONCE
     documents, places = [np.empty(0, dtype=np.int64)], 0
-    for hashes, places_of in gathered(spans_of(held_out, dtype, number_of, tokenizer.end_of_text)):
-        wanted = np.unique(hashes)
-        found = among(wanted, spans_of(training, dtype, number_of, tokenizer.end_of_text))
-        shared = found[np.searchsorted(wanted, hashes)]  # (n,)
-        places += int(shared.sum())
-        documents.append(np.unique(places_of[shared]))
+    for number in range(passes):
+        held = partial(spans_of, held_out, dtype, number_of, tokenizer.end_of_text, number, passes)
+        trained = spans_of(training, dtype, number_of, tokenizer.end_of_text, number, passes)
+        wanted = SpanFilter(n_ids // passes)
+        for hashes, _ in held():
+            wanted.add(hashes)
+        common = distinct(hashes[wanted.may_hold(hashes)] for hashes, _ in trained)
+        for hashes, documents_of in held():
+            shared = among(hashes, common)
+            places += int(shared.sum())
+            documents.append(np.unique(documents_of[shared]))
     return np.unique(np.concatenate(documents)), places
 
 
-def among(wanted: np.ndarray, spans: Iterable[Spans]) -> np.ndarray:
-    """Which of some hashes, sorted, come among those of the spans: (n,) booleans."""
-    found = np.zeros(len(wanted), dtype=bool)
-    shift, filled = np.uint64(64 - FILTER_BITS), np.zeros(1 << FILTER_BITS, dtype=bool)
-    filled[wanted >> shift] = True
-    for hashes, _ in spans if len(wanted) else ():
-        likely = hashes[filled[hashes >> shift]]
-        places = np.searchsorted(wanted[:-1], likely)  # without the last: a place for every hash
-        found[places[wanted[places] == likely]] = True
-    return found
-
-
 def spans_of(
-    path: Path, dtype: str, number_of: np.ndarray, end_of_text: int | None
+    path: Path, dtype: str, number_of: np.ndarray, end_of_text: int | None, part: int, parts: int
 ) -> Iterator[Spans]:
-    """The hash of every span, and the number of the document in which it stands."""
+    """The hash of every span and the number of its document; of the hashes one of several parts."""
     begun = 0  # documents before this block
     for ids in blocks(path, dtype, overlap=SPAN - 1):
         ends = ids == end_of_text  # (N,)
         before = begun + np.concatenate([[0], np.cumsum(ends)])  # (N + 1,)
         whole = before[SPAN:] == before[:-SPAN]  # (N − SPAN + 1,): no document ends inside
-        yield rolling(number_of[ids])[whole], before[:-SPAN][whole]
+        hashes, documents = rolling(number_of[ids])[whole], before[:-SPAN][whole]
+        now = slice(None) if parts == 1 else hashes % np.uint64(parts) == part
+        yield hashes[now], documents[now]
         begun += int(ends[:IDS].sum())
 
 
@@ -98,24 +97,6 @@ def combined(numbers: np.ndarray, count: int, step: int, base: int) -> np.ndarra
         total *= np.uint64(base)
         total += numbers[k * step :][:n]
     return total
-
-
-def gathered(spans: Iterable[Spans]) -> Iterator[Spans]:
-    """The same spans, some `HASHES` at a time."""
-    waiting: list[Spans] = []
-    for hashes, documents in spans:
-        waiting.append((hashes, documents))
-        if sum(len(hashes) for hashes, _ in waiting) >= HASHES:
-            yield joined(waiting)
-            waiting = []
-    if waiting:
-        yield joined(waiting)
-
-
-def joined(spans: list[Spans]) -> Spans:
-    """Several arrays of spans as one."""
-    hashes, documents = zip(*spans, strict=True)
-    return np.concatenate(hashes), np.concatenate(documents)
 
 
 def leave_out(path: Path, dtype: str, documents: np.ndarray, tokenizer: Tokenizer) -> int:

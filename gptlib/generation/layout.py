@@ -43,7 +43,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        rows = weight.detach().float().contiguous()  # (out, in)
+        rows = weight.detach().float()  # (out, in)
         scales = rows.abs().amax(dim=1).clamp(min=1e-12) / 127  # (out,)
         zeros = torch.zeros(len(rows), dtype=torch.long)
         with warnings.catch_warnings():
