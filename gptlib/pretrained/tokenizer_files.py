@@ -15,6 +15,7 @@ from tokenizers import Tokenizer as RustTokenizer
 from gptlib.errors import PretrainedError, TokenizerError
 from gptlib.files import write_json
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, Tokenizer, load_tokenizer
+from gptlib.tokenizer.loading import fastest
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 OWN_FILES = ("characters.json", "vocab.json")  # one of them lies in each of our own folders
@@ -73,7 +74,7 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     """
     try:
         if (folder / TOKENIZER).is_file() and not (folder / "characters.json").is_file():
-            return read_bpe(folder / TOKENIZER)
+            return fastest(read_bpe(folder / TOKENIZER))
         if any((folder / name).is_file() for name in OWN_FILES):
             return load_tokenizer(folder)
     except TokenizerError as error:
