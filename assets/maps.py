@@ -67,6 +67,19 @@ MAPS = {
         "Text, tokenizer and loss are marked: rows of another language, a vocabulary made for it, "
         "and a loss that compares two vocabularies.",
     ),
+    "08": (
+        {
+            "embeddings",
+            "final LayerNorm",
+            "head",
+            "first LayerNorm",
+            "attention",
+            "second LayerNorm",
+            "MLP",
+        },
+        "Every part with parameters is marked: embeddings, attention, MLP, the LayerNorms and the "
+        "head. Their numbers come from a file.",
+    ),
     "09": (
         {"optimizer"},
         "The optimizer is marked: what reaches it, the gradient, is measured, and how long the "

@@ -81,6 +81,14 @@ QUOTES: dict[str, list[Quote]] = {
         Quote("gptlib/training/bits.py", ("Surprise", "surprise")),
         Quote("gptlib/config.py", ("padded_size",)),
     ],
+    "08_openai_weights": [
+        Quote("gptlib/pretrained/names.py", ("MODULES", "CONV1D", "PREFIX")),
+        Quote("gptlib/pretrained/names.py", ("their_name", "swap_layout")),
+        Quote("gptlib/pretrained/openai.py", ("check_names", "check_shape")),
+        Quote("gptlib/generation/cache.py", ("attention_step",)),
+        Quote("gptlib/generation/sampling.py", ("penalise_repeats",)),
+        Quote("gptlib/generation/scoring.py", ("log_probabilities",)),
+    ],
     "09_gradient_norms_and_throughput": [
         Quote("gptlib/training/clipping.py", ("layer_norms", "layer_of")),
         Quote("gptlib/training/flops.py", ("forward_flops",)),
