@@ -80,7 +80,7 @@ def usage(facts: Facts) -> list[str]:
         "model = AutoModelForCausalLM.from_pretrained(folder)",
         'inputs = tokenizer("Once", return_tensors="pt")',
         "outputs = model.generate(**inputs, max_new_tokens=30, do_sample=True)",
-        "print(tokenizer.decode(outputs[0]))",
+        "print(tokenizer.decode(outputs[0], skip_special_tokens=True))",
     ]
     return ["## Use", "", "```python", *code, "```"]
 
