@@ -87,7 +87,7 @@ def variable(name: str, value: str | None) -> dict[str, Any]:
 
 def hurry(silence: float) -> dict[str, Any]:
     """Add the libraries' pauses up instead of waiting for them, and shorten the silence."""
-    hub_client.SILENCE = hub_client.SILENCE_AFTER_SENDING = silence
+    hub_client.SILENCE, hub_client.SILENCE_AFTER_SENDING = silence, 4 * silence
     time.sleep = SLEPT.append  # type: ignore[assignment]
     return {}
 

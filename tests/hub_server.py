@@ -73,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         hub, path = self.server, unquote(urlsplit(self.path).path)
         hub.asked.append((self.command, path, self.headers.get("Range", "")))
         hub.tokens.add(self.headers.get("Authorization", ""))
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body = body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if len(hub.asked) > REQUESTS:
             return self.reply(410, {}, b"enough")
         if hub.fault and hub.where in path:
@@ -203,6 +203,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def fault_broken(self, path: str) -> None:
         self.reply(500, {}, b"")
+
+    def fault_slow(self, path: str) -> None:
+        """The right answer, after a second."""
+        self.server.ended.wait(1.0)
+        self.reply(*self.answer(path, self.body))
 
     def fault_stall(self, path: str) -> None:
         """Not a byte until the hub closes."""

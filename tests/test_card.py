@@ -74,6 +74,7 @@ def test_data_licence_settings_shape_and_limits_are_told() -> None:
         *("names no licence for the weights", "not on any task", "follows no instructions"),
     ):
         assert words in card, words
+    assert "sample_every" not in card and "seed" in card  # what decides nothing is left out
 
 
 @pytest.mark.parametrize("name", NAMED)

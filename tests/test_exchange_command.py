@@ -100,7 +100,10 @@ def test_the_words_say_what_was_left_out_and_which_weights_these_are(
     exit_code, said, _ = typed("export", best, tmp_path / "best")
     assert exit_code == 0 and "validation was best" not in said
     step = int(best.name[5:])
-    assert f"these are the weights of step {step}." in (tmp_path / "best/README.md").read_text()
+    card = (tmp_path / "best" / "README.md").read_text()
+    assert f"these are the weights of step {step}." in card and f"| {step} | " in card
+    assert "| 12 | – |" not in card  # what came later is not this model's
+    assert "| 12 | – |" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_import_gives_the_same_model_and_the_same_text(

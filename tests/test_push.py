@@ -174,6 +174,14 @@ def test_a_line_that_breaks_ends_in_time_and_shows_no_half(
     assert server.repositories.get(NAME, {}) == {}
 
 
+def test_a_hub_that_checks_what_came_is_waited_for(
+    sender: Reader, server: Hub, folder: Path
+) -> None:
+    server.fault, server.where = "slow", "/commit/"  # longer than the silence of one who reads
+    assert push(sender, folder, "--yes")[0] == 0
+    assert server.repositories[NAME] == contents(folder)
+
+
 def test_offline_nothing_is_tried(sender: Reader, server: Hub, folder: Path) -> None:
     sender.ask("variable", "HF_HUB_OFFLINE", value="1")
     exit_code, said = push(sender, folder, "--yes")

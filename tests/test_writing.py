@@ -109,6 +109,7 @@ def test_json_tells_every_token_and_how_likely_it_was(gptlib: Command, folder: P
 def test_each_text_ends_at_its_own_end_of_text(gptlib: Command) -> None:
     options = ["--prompt", "x", "--seed", 1, "--temperature", 5, "--max-new-tokens", 150]
     _, out, _ = gptlib("generate", "--json", *options, "--num-return-sequences", 12)
+    assert "<|endoftext|>" not in out
     texts = [sequence["tokens"] for sequence in json.loads(out)["sequences"]]
     assert len({len(tokens) for tokens in texts}) > 1
     for tokens in texts:

@@ -80,7 +80,7 @@ def usage(facts: Facts) -> list[str]:
         "model = AutoModelForCausalLM.from_pretrained(folder)",
         'inputs = tokenizer("Once", return_tensors="pt")',
         "outputs = model.generate(**inputs, max_new_tokens=30, do_sample=True)",
-        "print(tokenizer.decode(outputs[0]))",
+        "print(tokenizer.decode(outputs[0], skip_special_tokens=True))",
     ]
     return ["## Use", "", "```python", *code, "```"]
 
@@ -180,9 +180,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def spread(steps: list[int], most: int) -> list[int]:
     """At most so many of them, evenly, the first and the last among them."""
-    if len(steps) <= most:
-        return steps
-    return [steps[place * (len(steps) - 1) // (most - 1)] for place in range(most)]
+    n = min(most, len(steps))
+    return [steps[place * (len(steps) - 1) // max(1, n - 1)] for place in range(n)]
 
 
 def loss(value: float | None) -> str:
