@@ -10,7 +10,7 @@ from gptlib.data.preparation import read_report
 from gptlib.data.prepared import SHARDS, TOKENIZER, open_prepared
 from gptlib.data.shard_index import INDEX, ShardIndex, check_files, read_index
 from gptlib.data.shards import map_split, verify_shards
-from gptlib.data.split import SPLITS
+from gptlib.data.split import FEWEST_DOCUMENTS, SPLITS
 from gptlib.errors import ShardError
 from gptlib.tokenizer import Tokenizer, load_tokenizer
 
@@ -61,6 +61,11 @@ def lines_about(index: ShardIndex, report: dict[str, Any] | None) -> Iterator[st
         yield (
             f"{split:<10}  {counts['documents']:>10,}  {tokens:>14,}  "
             f"{counts['text_bytes'] / tokens:>15.2f}  {len(shards):>6,}"
+        )
+    if all(counts["documents"] == 1 for counts in index.splits.values()):
+        yield (
+            f"cut      fewer than {FEWEST_DOCUMENTS} documents came: they were joined and cut "
+            f"(a .txt file is one, --separator parts it)"
         )
     if report:
         yield cleaned(report["cleaning"])
