@@ -53,6 +53,10 @@ class CheckpointError(GPTLibError):
     """A checkpoint that is missing, damaged, or made for another model."""
 
 
+class PretrainedError(GPTLibError):
+    """Weights from elsewhere that are missing, damaged, unsafe to read, or of another model."""
+
+
 class RunExists(GPTLibError):
     """A run folder that already holds a run; nothing in it is overwritten."""
 

@@ -4,6 +4,8 @@ The hub's libraries take their address and folders from variables, once, when th
 A line is a JSON object ``{"do": name of a function below, **arguments}``; so is each answer.
 """
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -13,8 +15,11 @@ from itertools import islice
 from typing import Any
 
 from gptlib import cli
+from gptlib.config import GPTConfig
 from gptlib.data import hub_client
 from gptlib.data.corpora import load_corpus, stream_corpus
+from gptlib.pretrained import hub
+from gptlib.pretrained.openai import load_openai
 
 SLEPT: list[float] = []
 
@@ -29,6 +34,15 @@ def stream(name: str, first: int | None = None, **choices: Any) -> dict[str, Any
     return {"documents": list(islice(stream_corpus(name, **choices), first))}
 
 
+def weigh(name: str, revision: str) -> dict[str, Any]:
+    """Load OpenAI's weights, at the only revision that the small hub has."""
+    hub.RELEASES[name] = hub.RELEASES[name]._replace(revision=revision)
+    hub_client.libraries()[1].constants.DOWNLOAD_CHUNK_SIZE = 1000  # what a cut may cost
+    GPTConfig.named = lambda name: GPTConfig(61, 16, n_layers=1, n_heads=2, width=8)  # type: ignore
+    model = load_openai(name)
+    return {"sum": float(model.token_embedding.weight.sum())}
+
+
 def prepare(name: str, out: str, **choices: Any) -> dict[str, Any]:
     """The command in this process, with whatever it prints and writes."""
     sys.argv = ["gptlib", "prepare", name, "--out", out, "--vocab-size", "260", *choices["options"]]
@@ -37,6 +51,31 @@ def prepare(name: str, out: str, **choices: Any) -> dict[str, Any]:
     except SystemExit as stop:
         return {"exit_code": stop.code}
     return {"exit_code": 0}
+
+
+class Keyboard(io.StringIO):
+    """Standard input with somebody at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def push(
+    folder: str, repository: str, options: tuple[str, ...] = (), typed: str | None = None
+) -> dict[str, Any]:
+    """The command in this process: its exit code and all that it says."""
+    sys.argv = ["gptlib", "push", folder, repository, *options]
+    before = sys.stdin
+    sys.stdin = io.StringIO() if typed is None else Keyboard(typed)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            cli.main()
+    except SystemExit as stop:
+        return {"exit_code": stop.code or 0, "said": said.getvalue()}
+    finally:
+        sys.stdin = before
+    return {"exit_code": 0, "said": said.getvalue()}
 
 
 def variable(name: str, value: str | None) -> dict[str, Any]:
@@ -48,7 +87,7 @@ def variable(name: str, value: str | None) -> dict[str, Any]:
 
 def hurry(silence: float) -> dict[str, Any]:
     """Add the libraries' pauses up instead of waiting for them, and shorten the silence."""
-    hub_client.SILENCE = silence
+    hub_client.SILENCE, hub_client.SILENCE_AFTER_SENDING = silence, 4 * silence
     time.sleep = SLEPT.append  # type: ignore[assignment]
     return {}
 

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 import pyarrow
+from hub_uploads import Uploads
 from pyarrow import parquet
 
 REQUESTS = 3000
@@ -43,7 +44,7 @@ class Hub(ThreadingHTTPServer):
 
     def __init__(self, repositories: dict[str, dict[str, bytes]]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.repositories = repositories
+        self.repositories, self.uploads = repositories, Uploads(repositories)
         self.gated: dict[str, str] = {}  # repository -> the token that opens it
         self.fault, self.where = "", ""  # which fault, on the paths that hold this text
         self.asked: list[tuple[str, str, str]] = []  # method, path, Range
@@ -72,14 +73,14 @@ class Handler(BaseHTTPRequestHandler):
         hub, path = self.server, unquote(urlsplit(self.path).path)
         hub.asked.append((self.command, path, self.headers.get("Range", "")))
         hub.tokens.add(self.headers.get("Authorization", ""))
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body = body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if len(hub.asked) > REQUESTS:
             return self.reply(410, {}, b"enough")
         if hub.fault and hub.where in path:
             return getattr(self, f"fault_{hub.fault}")(path)
         self.reply(*self.answer(path, body))
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def log_message(self, *_: object) -> None:
         """Stay silent."""
@@ -95,7 +96,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, path: str, body: bytes) -> Answer:
         """The answer of a hub in order."""
-        match = re.fullmatch(r"/(?:api/)?datasets/([^/]+/[^/]+)(/.*)?", path)
+        token = self.headers.get("Authorization", "")
+        sent = self.server.uploads.answer(self.server.url, path, token, body)
+        if sent and self.command in ("POST", "PUT"):
+            return sent
+        match = re.fullmatch(r"/(?:api/)?(?:datasets/|models/)?([^/]+/[^/]+)(/.*)?", path)
         if not match or match[1] not in self.server.repositories:
             return self.refusal(404, "RepoNotFound", "Repository not found")
         repository, rest = match[1], (match[2] or "").split("/", 3)[1:]
@@ -168,10 +173,20 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.reply(status, headers | {"Content-Length": str(len(body) + 1)}, body[: len(body) // 2])
 
+    def fault_cut_first(self, path: str) -> None:
+        """Only an answer from the beginning on is cut."""
+        whole = self.command == "GET" and not self.headers.get("Range")
+        self.fault_cut(path) if whole else self.reply(*self.answer(path, b""))
+
     def fault_short(self, path: str) -> None:
         """Half of the file, announced as such."""
         status, headers, body = self.answer(path, b"")
         self.reply(status, headers, body[: len(body) // 2])
+
+    def fault_altered(self, path: str) -> None:
+        """One byte at the end is another."""
+        status, headers, body = self.answer(path, b"")
+        self.reply(status, headers, body[:-1] + b"?")
 
     def fault_html(self, path: str) -> None:
         self.reply(200, {"Content-Type": "text/html; charset=utf-8"}, HTML)
@@ -188,6 +203,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def fault_broken(self, path: str) -> None:
         self.reply(500, {}, b"")
+
+    def fault_slow(self, path: str) -> None:
+        """The right answer, after a second."""
+        self.server.ended.wait(1.0)
+        self.reply(*self.answer(path, self.body))
 
     def fault_stall(self, path: str) -> None:
         """Not a byte until the hub closes."""

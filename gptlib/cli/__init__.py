@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptlib course|prepare|plan|train|plot|generate|…``.
+"""The command line: ``python -m gptlib course|prepare|train|generate|export|…``.
 
 Each command imports what it runs when it runs it: the help answers at once, without torch.
 """
@@ -9,6 +9,8 @@ import warnings
 
 import typer
 
+from gptlib.cli.evaluate import evaluate
+from gptlib.cli.exchange import export, import_, push
 from gptlib.cli.generate import generate
 from gptlib.cli.look import compare, plot, record
 from gptlib.cli.plan import plan
@@ -33,6 +35,10 @@ app.command()(plot)
 app.command()(compare)
 app.command()(record)
 app.command()(generate)
+app.command()(evaluate)
+app.command()(export)
+app.command("import")(import_)
+app.command()(push)
 
 
 def main() -> None:

@@ -14,3 +14,13 @@ Layers = Annotated[int | None, typer.Option(help="Blocks, one on top of the othe
 Heads = Annotated[int | None, typer.Option(help="Attention heads in each block.")]
 Width = Annotated[int | None, typer.Option(help="Numbers that stand for a position.")]
 Dropout = Annotated[float | None, typer.Option(help="Share of activations zeroed.")]
+
+Source = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="gpt2|RUN|FOLDER",
+        help="OpenAI's weights by name (gpt2 to gpt2-xl); a run, or one of its checkpoints; or a "
+        "folder with config.json, model.safetensors and a tokenizer.",
+    ),
+]

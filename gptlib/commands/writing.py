@@ -1,33 +1,83 @@
-"""What ``generate`` does: from the folder of a run to a text."""
+"""What ``generate`` does: from the name of a model to a text, with its speed."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from gptlib.environment import choose_device
-from gptlib.errors import CheckpointError
-from gptlib.generation import generate_text, stream_text
-from gptlib.model import GPT
-from gptlib.tokenizer import Tokenizer
-from gptlib.training.checkpoint import load_model
+import torch
+
+from gptlib.commands.models import open_model
+from gptlib.generation import CachedGPT, generate_ids, lay_out, log_probabilities
+from gptlib.tokenizer import decode_stream
+
+Step = list[int | None]  # the new id of each sequence, None where it has ended
 
 
-def write_text(model_folder: Path, prompt: str, n: int, **settings: Any) -> list[str]:
-    """Return ``n`` continuations of ``prompt`` by the model of a run, the prompt included."""
-    return generate_text(*trained(model_folder), prompt, n_sequences=n, **settings)
+@dataclass
+class Speed:
+    """Counts tokens as they are written, the reading of the prompt included in the time."""
+
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def watch(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Hand on the steps of a generation."""
+        start = time.perf_counter()
+        for step in steps:
+            self.tokens += sum(token is not None for token in step)
+            self.seconds = time.perf_counter() - start
+            yield step
+
+    def __str__(self) -> str:
+        rate = self.tokens / self.seconds if self.seconds else 0
+        return f"{self.tokens:,} tokens in {self.seconds:.1f} s: {rate:.1f} tokens/s"
 
 
-def write_pieces(model_folder: Path, prompt: str, **settings: Any) -> Iterator[str]:
-    """Yield the continuation of ``prompt`` piece by piece, whole characters only."""
-    yield from stream_text(*trained(model_folder), prompt, **settings)
+class Writer:
+    """A model that writes, and how fast it did.
 
+    Args:
+        source: which model; see :func:`open_model`.
+        prompt: the text to continue.
+        dtype: see :func:`lay_out`.
+    """
 
-def trained(folder: Path) -> tuple[GPT, Tokenizer]:
-    """Return a run's model, on the best device that works here, and its tokenizer."""
-    if not folder.is_dir():
-        raise CheckpointError(f"no run in {folder}: train one first (python -m gptlib train)")
-    model, tokenizer = load_model(folder)
-    if tokenizer is None:
-        raise CheckpointError(f"{folder} was trained without a tokenizer: it can write no text")
-    device, _ = choose_device()
-    return model.to(device), tokenizer
+    def __init__(self, source: str, prompt: str, dtype: str = "float32") -> None:
+        model, self.tokenizer = open_model(source)
+        self.model = lay_out(model, dtype)
+        self.prompt = prompt
+        self.prompt_ids = self.tokenizer.encode(prompt)
+        self.speed = Speed()
+
+    def steps(self, max_new_tokens: int, **settings: Any) -> Iterator[Step]:
+        """Write token by token; see :func:`generate_ids` for the settings."""
+        settings = {"end_of_text": self.tokenizer.end_of_text, **settings}
+        fast = CachedGPT(self.model)
+        return self.speed.watch(generate_ids(fast, self.prompt_ids, max_new_tokens, **settings))
+
+    def pieces(self, max_new_tokens: int, **settings: Any) -> Iterator[str]:
+        """Yield one continuation piece by piece, whole characters only."""
+        end = self.tokenizer.end_of_text
+        steps = self.steps(max_new_tokens, **settings)
+        new_ids = (token for (token,) in steps if token is not None and token != end)
+        return decode_stream(self.tokenizer, new_ids)
+
+    def continuations(self, n: int, max_new_tokens: int, **settings: Any) -> list[list[int]]:
+        """The new ids of ``n`` sequences, each up to and with its end of text."""
+        new: list[list[int]] = [[] for _ in range(n)]
+        for step in self.steps(max_new_tokens, n_sequences=n, **settings):
+            for ids, token in zip(new, step, strict=True):
+                if token is not None:
+                    ids.append(token)
+        return new
+
+    def text(self, new_ids: list[int]) -> str:
+        """Prompt and continuation, the end-of-text token left out."""
+        end = self.tokenizer.end_of_text
+        return self.prompt + self.tokenizer.decode(token for token in new_ids if token != end)
+
+    def scores(self, new_ids: list[int]) -> list[float]:
+        """The log-probability of each new token, after all that stands before it."""
+        ids = torch.tensor([self.prompt_ids + new_ids])
+        return log_probabilities(self.model, ids, first=len(self.prompt_ids))[0].tolist()

@@ -40,9 +40,9 @@ QUOTES: dict[str, list[Quote]] = {
         Quote("gptlib/model.py", ("GPT",)),
         Quote("gptlib/model.py", ("initialize", "check_ids")),
         Quote("gptlib/model.py", ("count_parameters",)),
-        Quote("gptlib/generation.py", ("sample_next", "keep_top_k", "keep_top_p")),
-        Quote("gptlib/generation.py", ("visible", "evaluating")),
-        Quote("gptlib/generation.py", ("generate_ids",)),
+        Quote("gptlib/generation/sampling.py", ("sample_next", "keep_top_k", "keep_top_p")),
+        Quote("gptlib/generation/loop.py", ("visible", "evaluating")),
+        Quote("gptlib/generation/loop.py", ("generate_ids",)),
     ],
     "05_pretraining_the_verdict": [
         Quote("gptlib/data/windows.py", ("windows",)),

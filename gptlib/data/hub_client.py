@@ -9,6 +9,8 @@ Source: `huggingface_hub.set_client_factory`, its documented way to bring a clie
 import importlib
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -17,6 +19,7 @@ from gptlib.errors import DownloadError
 
 TRIES = 3
 SILENCE = 5.0  # seconds without an answer, or without another byte, that end one try
+SILENCE_AFTER_SENDING = 60.0  # the same for one who sends: a server has much to check then
 LONGEST_WAIT = 5.0  # seconds that a server may ask for between two tries
 BUSY = (408, 429, 500, 502, 503, 504)  # answers that the libraries ask again for
 
@@ -27,6 +30,22 @@ class Patience:
     def __init__(self) -> None:
         self.tries: dict[tuple[str, ...], int] = {}
         self.lock = threading.Lock()
+        self.sending = False
+
+    @property
+    def silence(self) -> float:
+        """The seconds that end one try."""
+        return SILENCE_AFTER_SENDING if self.sending else SILENCE
+
+    @contextmanager
+    def for_sending(self) -> Iterator[None]:
+        """Wait longer for answers inside a ``with`` block."""
+        self.forget()
+        self.sending = True
+        try:
+            yield
+        finally:
+            self.sending = False
 
     def begin(self, key: tuple[str, ...], reason: str = "cut short again and again") -> None:
         """Count one more try.
@@ -81,7 +100,7 @@ def client_class(original: Any) -> Any:
         def send(self, request: Any, *, stream: bool = False, **settings: Any) -> Any:
             if paths.offline():  # read at every request: the libraries read it once, at import
                 raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
-            request.extensions["timeout"] = library.Timeout(SILENCE).as_dict()
+            request.extensions["timeout"] = library.Timeout(PATIENCE.silence).as_dict()
             key = (request.method, str(request.url), request.headers.get("range", ""))
             PATIENCE.begin(key)
             try:
@@ -122,5 +141,5 @@ def wait_of(headers: Any) -> float:
 def reason_of(error: Exception) -> str:
     """A transport's failure in one line, in words where we know better."""
     if "Timeout" in type(error).__name__:
-        return f"no answer within {SILENCE:g} seconds"
+        return f"no answer within {PATIENCE.silence:g} seconds"
     return " ".join(str(error).split()) or type(error).__name__

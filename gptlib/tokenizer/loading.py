@@ -31,14 +31,18 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
     if (folder / "characters.json").is_file():
         return CharacterTokenizer.load(folder)
     if (folder / "vocab.json").is_file():
-        tokenizer = BPETokenizer.load(folder)
-        if tokenizer.fingerprint == GPT2_FINGERPRINT:
-            return GPT2Tokenizer(tokenizer.vocabulary)
-        return tokenizer
+        return fastest(BPETokenizer.load(folder))
     raise TokenizerError(
         f"{name_or_folder} holds no tokenizer: give 'gpt2', or a folder with vocab.json and "
         "merges.txt, or with characters.json"
     )
+
+
+def fastest(tokenizer: BPETokenizer) -> Tokenizer:
+    """The same tokenizer; tiktoken's if its vocabulary is GPT-2's own."""
+    if tokenizer.fingerprint == GPT2_FINGERPRINT:
+        return GPT2Tokenizer(tokenizer.vocabulary)
+    return tokenizer
 
 
 @cache

@@ -144,7 +144,11 @@ def load_model(folder: str | Path) -> tuple[GPT, Tokenizer | None]:
     Raises:
         CheckpointError: there is no intact checkpoint, or another tokenizer beside it.
     """
-    checkpoint = load_checkpoint(folder, MODEL)
+    return model_of(load_checkpoint(folder, MODEL))
+
+
+def model_of(checkpoint: Checkpoint) -> tuple[GPT, Tokenizer | None]:
+    """The model of a checkpoint that was read, and its tokenizer; see :func:`load_model`."""
     model = GPT(config_of(checkpoint))
     check_tensors(checkpoint.folder / MODEL, checkpoint.tensors[MODEL], model.state_dict())
     model.load_state_dict(checkpoint.tensors[MODEL])

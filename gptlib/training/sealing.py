@@ -92,7 +92,9 @@ def write_file(path: Path, content: Iterable[bytes | memoryview]) -> dict[str, A
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
-def pieces(tensors: Tensors) -> Iterator[bytes | memoryview]:
+def pieces(
+    tensors: Tensors, metadata: dict[str, str] | None = None
+) -> Iterator[bytes | memoryview]:
     """A safetensors file in pieces: the header, then each tensor as it lies in memory.
 
     The library's own ``save`` would first put two copies of everything into memory; with
@@ -100,7 +102,8 @@ def pieces(tensors: Tensors) -> Iterator[bytes | memoryview]:
 
     Source: https://huggingface.co/docs/safetensors, "Format".
     """
-    header, end = {}, 0
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    end = 0
     for name, tensor in tensors.items():
         start, end = end, end + tensor.nbytes
         header[name] = {

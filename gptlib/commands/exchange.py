@@ -1,0 +1,135 @@
+"""What ``export``, ``import`` and ``push`` do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from gptlib import plots
+from gptlib.config import TrainingConfig
+from gptlib.errors import CheckpointError
+from gptlib.files import atomic_write
+from gptlib.model import GPT, count_parameters
+from gptlib.pretrained.card import Facts, model_card
+from gptlib.pretrained.huggingface import (
+    CARD,
+    FIGURE,
+    check_new,
+    import_model,
+    new_model_folder,
+    write_model,
+)
+from gptlib.pretrained.sending import Parcel
+from gptlib.tokenizer import Tokenizer
+from gptlib.training.checkpoint import MODEL, Checkpoint, load_checkpoint, model_of, save_checkpoint
+from gptlib.training.metrics import FILE_NAME, Row, curve, read_metrics
+from gptlib.training.optimizer import make_optimizer
+
+
+def export_run(run: Path, folder: Path) -> list[str]:
+    """Write a run's model, its tokenizer and a card into a new folder.
+
+    Args:
+        run: its folder, whose newest intact checkpoint is taken, or one checkpoint.
+        folder: must not exist.
+
+    Returns:
+        Lines that tell what was done.
+
+    Raises:
+        CheckpointError: there is no intact checkpoint.
+        PretrainedError: the folder exists or cannot be written.
+    """
+    if not run.is_dir():
+        raise CheckpointError(f"no run in {run}: train one first (python -m gptlib train)")
+    check_new(folder)
+    checkpoint = load_checkpoint(run, MODEL)
+    model, tokenizer = model_of(checkpoint)
+    facts = facts_of(folder.resolve().name, checkpoint, model, tokenizer)
+    with new_model_folder(folder) as part:
+        write_model(part, model, tokenizer)
+        if curve(facts.rows, "loss")[0]:
+            plt.switch_backend("agg")  # files only: a machine without a screen draws as well
+            plots.save(plots.loss_curves(facts.rows), part / FIGURE)
+            facts = replace(facts, figure=FIGURE)
+        with atomic_write(part / CARD, "w") as file:
+            file.write(model_card(facts))
+    return report(folder, checkpoint, facts, model)
+
+
+def facts_of(title: str, checkpoint: Checkpoint, model: GPT, tokenizer: Tokenizer | None) -> Facts:
+    """What a card says of a checkpoint."""
+    metrics = checkpoint.folder.parent.parent / FILE_NAME
+    rows: list[Row] = read_metrics(metrics) if metrics.is_file() else []
+    return Facts(
+        title=title,
+        config=model.config,
+        parameters=count_parameters(replace(model.config, vocab_multiple=1))["total"],
+        tokenizer=tokenizer.name if tokenizer else None,
+        step=checkpoint.state["step"],
+        rows=rows[: checkpoint.state.get("metrics_rows", 0)],
+    )
+
+
+def report(folder: Path, checkpoint: Checkpoint, facts: Facts, model: GPT) -> list[str]:
+    """What was done, what was left out and what to do next."""
+    lines = [f"exported {checkpoint.folder}: {facts.parameters:,} parameters"]
+    best = checkpoint.state.get("best_step")
+    if best not in (None, facts.step):
+        lines.append(
+            f"best     validation was best at step {best}: "
+            f'export "{checkpoint.folder.with_name(f"step-{best:08d}")}" for those weights'
+        )
+    spare = len(model.token_embedding.weight) - model.config.vocab_size
+    if spare:
+        lines.append(f"left out {spare:,} spare rows of the token table: no token has them")
+    if facts.tokenizer is None:
+        lines.append("left out the tokenizer: the run has none")
+    lines.append(f'read     "{folder / CARD}" before you share it: it leaves the licence to you')
+    return lines
+
+
+def import_run(folder: Path, run: Path) -> list[str]:
+    """Make a run of the model in a Hugging Face folder: generate can use it, export gives it back.
+
+    Args:
+        folder: what export or transformers has written, or OpenAI's files.
+        run: must not exist.
+
+    Returns:
+        Lines that tell what was done.
+
+    Raises:
+        PretrainedError: names the file or tensor that is wrong; or the run's folder exists.
+    """
+    check_new(run)
+    model, tokenizer = import_model(folder)
+    training = TrainingConfig()  # of no step: the state must name one
+    fingerprint = tokenizer.fingerprint if tokenizer else None
+    state = {
+        "step": 0,
+        "training": training.to_dict(),
+        "fingerprints": {"data": None, "tokenizer": fingerprint},
+    }
+    with new_model_folder(run) as part:
+        if tokenizer:
+            tokenizer.save(part / "tokenizer")
+        save_checkpoint(part, model, make_optimizer(model, training), state)
+    known = tokenizer.name if tokenizer else "no tokenizer in it: the run can write no text"
+    lines = [f"imported {folder}: {model.n_parameters():,} parameters, {known}"]
+    if tokenizer:
+        lines.append(f'write    python -m gptlib generate --model "{run}" --prompt "Once"')
+    return lines
+
+
+def contents(parcel: Parcel) -> list[str]:
+    """What would be sent, and where to."""
+    sizes = {name: path.stat().st_size for name, path in parcel.files.items()}
+    lines = [f"{size:>15,} B  {name}" for name, size in sizes.items()]
+    private = "private" if parcel.private else "public"
+    lines.append(f"{parcel.size:>15,} B  to {parcel.address}")
+    lines.append(
+        f"A repository that is not there yet is made, {private}; in one that is there, files of "
+        f"these names are replaced."
+    )
+    return lines

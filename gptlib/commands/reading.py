@@ -1,0 +1,50 @@
+"""What ``evaluate`` does: how well a model foretells a text."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from gptlib.commands.models import open_model
+from gptlib.errors import TextTooShort
+from gptlib.generation import log_probabilities
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How surprised a model was by a text."""
+
+    tokens: int  # that were foretold
+    bytes: int  # of the text that these tokens spell
+    nats: float  # in total
+
+    @property
+    def perplexity(self) -> float:
+        """Between how many equally likely tokens the model wavered, on average."""
+        return math.exp(self.nats / self.tokens)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """What the text would cost, packed with this model; tokenizers can be compared by it."""
+        return self.nats / math.log(2) / self.bytes
+
+
+def read_text(source: str, text: str) -> Reading:
+    """Foretell a text in windows that move by half a context.
+
+    Args:
+        source: which model; see :func:`open_model`.
+        text: read as one document. A tokenizer with an end-of-text token sets it before the
+            first token, which is then foretold as well; without one, the first only begins.
+
+    Raises:
+        TextTooShort: there is no token to foretell.
+    """
+    model, tokenizer = open_model(source)
+    ids = tokenizer.encode(text)
+    before = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    foretold = ids if before else ids[1:]
+    if not foretold:
+        raise TextTooShort(f"the text has {len(ids)} tokens: give at least two")
+    nats = -log_probabilities(model, torch.tensor([before + ids])).double().sum().item()
+    return Reading(len(foretold), len(tokenizer.decode_bytes(foretold)), nats)

@@ -1,0 +1,223 @@
+"""export and import as they are typed: a run out and back, and every sort of bad input."""
+
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from floors import imports
+from test_export import everything, opened
+from test_tokenizer_language import darija
+from transformers import AutoTokenizer
+
+import gptlib
+from gptlib import cli
+from gptlib.commands.exchange import export_run
+from gptlib.config import GPTConfig, TrainingConfig
+from gptlib.data.corpora import load_corpus
+from gptlib.data.windows import windows
+from gptlib.model import GPT
+from gptlib.tokenizer import BPETokenizer, train_tokenizer
+from gptlib.training.checkpoint import load_model
+from gptlib.training.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+Command = Callable[..., tuple[int, str, str]]
+PROMPT = "وحد نهار"
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process; return its exit code, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gptlib", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        capsys.readouterr()
+        try:
+            cli.main()
+            exit_code = 0
+        except SystemExit as stop:
+            exit_code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return exit_code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on Darija with a vocabulary of its own and a padded table, best before its end."""
+    folder = tmp_path_factory.mktemp("runs") / "darija"
+    tokenizer = train_tokenizer(darija(), 300)
+    config = GPTConfig(300, 32, n_layers=2, n_heads=2, width=16, dropout=0.0, vocab_multiple=128)
+    ids = tokenizer.encode(" ".join(darija()))
+    training = TrainingConfig(
+        steps=12, batch_size=2, learning_rate=0.5, min_learning_rate=0.5, warmup_steps=6,
+        evaluate_every=3, evaluate_batches=2, checkpoint_every=3,
+    )  # fmt: skip
+    parts = windows(ids[:2000], 32), windows(ids[2000:2400], 32)
+    corpus = load_corpus("sample-darija")
+    Trainer(GPT(config, seed=1), *parts, training, folder, tokenizer, corpus).train()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def out(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run, exported; only read from."""
+    folder = tmp_path_factory.mktemp("exports") / "out"
+    export_run(run, folder)
+    return folder
+
+
+def test_a_run_leaves_as_a_model_that_transformers_opens(run: Path, out: Path) -> None:
+    names = {path.name for path in out.iterdir()}
+    assert {"README.md", "loss.png", "model.safetensors", "tokenizer.json"} < names
+    model, tokenizer = load_model(run)
+    assert isinstance(tokenizer, BPETokenizer)
+    theirs, words = opened(out, torch.float32), AutoTokenizer.from_pretrained(out)
+    ids = words(PROMPT, return_tensors="pt").input_ids
+    assert ids[0].tolist() == tokenizer.encode(PROMPT)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(ids).logits, model(ids), rtol=1e-4, atol=1e-5)
+    assert "# out" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_words_say_what_was_left_out_and_which_weights_these_are(
+    run: Path, typed: Command, tmp_path: Path
+) -> None:
+    exit_code, said, err = typed("export", run, tmp_path / "out")
+    assert exit_code == 0 and err == ""
+    assert "step-00000012" in said and "left out 84 spare rows of the token table" in said
+    assert "it leaves the licence to you" in said
+    best = run / "checkpoints" / said.split("export ")[1].split('"')[1].rsplit("/", 1)[1]
+    assert best.is_dir() and best.name != "step-00000012"
+    exit_code, said, _ = typed("export", best, tmp_path / "best")
+    assert exit_code == 0 and "validation was best" not in said
+    step = int(best.name[5:])
+    card = (tmp_path / "best" / "README.md").read_text()
+    assert f"these are the weights of step {step}." in card and f"| {step} | " in card
+    assert "| 12 | – |" not in card  # what came later is not this model's
+    assert "| 12 | – |" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_import_gives_the_same_model_and_the_same_text(
+    run: Path, out: Path, typed: Command, tmp_path: Path
+) -> None:
+    exit_code, said, _ = typed("import", out, tmp_path / "back")
+    assert exit_code == 0 and f'--model "{tmp_path / "back"}"' in said
+    (before, tokenizer), (after, its_tokenizer) = load_model(run), load_model(tmp_path / "back")
+    assert tokenizer and its_tokenizer and its_tokenizer.fingerprint == tokenizer.fingerprint
+    assert torch.equal(after.head, before.head)  # the table without its spare rows
+    for name, tensor in before.state_dict().items():
+        assert name == "token_embedding.weight" or torch.equal(after.state_dict()[name], tensor)
+    texts = {
+        typed("generate", "--model", model, "--prompt", PROMPT, "--temperature", 0)[1]
+        for model in (run, out, tmp_path / "back")
+    }
+    assert len(texts) == 1 and texts.pop().startswith(PROMPT)
+
+
+def test_export_of_an_import_is_the_same_but_for_its_card(
+    out: Path, typed: Command, tmp_path: Path
+) -> None:
+    assert typed("import", out, tmp_path / "back")[0] == 0
+    assert typed("export", tmp_path / "back", tmp_path / "again")[0] == 0
+    before, again = everything(out), everything(tmp_path / "again")
+    assert before.pop("README.md") != again.pop("README.md") and before.pop("loss.png")
+    assert before == again
+    assert "not trained here" in (tmp_path / "again" / "README.md").read_text()
+
+
+def test_training_does_not_go_on_in_an_imported_run(
+    out: Path, typed: Command, tmp_path: Path
+) -> None:
+    typed("import", out, tmp_path / "back")
+    command = ["train", "sample-darija", "--tokenizer", tmp_path / "back" / "tokenizer"]
+    shape = ["--context-length", 32, "--n-layers", 2, "--n-heads", 2, "--width", 16]
+    exit_code, _, err = typed(*command, *shape, "--resume", "--out", tmp_path / "back")
+    assert exit_code == 2 and "go on with what the run began with, or begin another" in err
+
+
+@pytest.fixture
+def place(run: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a run, an export, and things that are neither."""
+    shutil.copytree(run, tmp_path / "run")
+    shutil.copytree(out, tmp_path / "out")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to("nowhere")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+BAD = [
+    (["export", "run", "out"], "out exists: give another folder, or remove it yourself"),
+    (["export", "run", "run"], "run exists"),
+    (["export", "run", "."], ". exists"),
+    (["export", "run", "/"], "/ exists"),
+    (["export", "run", "file"], "file exists"),
+    (["export", "run", "link"], "link exists"),
+    (["export", "run", "file/new"], "could not be written"),
+    (["export", "gone", "new"], "no run in gone: train one first"),
+    (["export", "file", "new"], "no run in file: train one first"),
+    (["export", "odd", "new"], "odd: no checkpoint"),
+    (["export", "out", "new"], "out: no checkpoint"),
+    (["export", "run/checkpoints/step-00000099", "new"], "no run in run/checkpoints"),
+    (["export", "run"], "FOLDER"),
+    (["export", "run", "new", "--force"], "--force"),
+    (["import", "out", "run"], "run exists: give another folder, or remove it yourself"),
+    (["import", "out", "link"], "link exists"),
+    (["import", "gone", "new"], "no folder gone: give one that holds a model"),
+    (["import", "file", "new"], "no folder file: give one that holds a model"),
+    (["import", "odd", "new"], "odd holds no config.json"),
+    (["import", "run", "new"], "run holds no config.json"),
+    (["push", "out", "model"], "'model' is no name of a repository"),
+    (["push", "gone", "a/b"], "no folder gone"),
+    (["push", "run", "a/b"], "run holds no config.json"),
+]
+
+
+@pytest.mark.parametrize(("command", "words"), BAD, ids=[" ".join(command) for command, _ in BAD])
+def test_bad_input_is_one_line_and_touches_nothing(
+    command: list[str], words: str, place: Path, typed: Command
+) -> None:
+    before = everything(place)
+    exit_code, out, err = typed(*command)
+    assert exit_code == 2 and words in err and "Traceback" not in err and out == ""
+    assert err.startswith("Usage") or len(err.splitlines()) == 1
+    assert everything(place) == before and not (place / "new").exists()
+
+
+def test_a_damaged_folder_leaves_no_run_behind(place: Path, typed: Command) -> None:
+    weights = place / "out" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    exit_code, _, err = typed("import", "out", "new")
+    assert exit_code == 2 and "cut short or damaged" in err
+    assert not (place / "new").exists() and not (place / ".new.part").exists()
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(place: Path, typed: Command) -> None:
+    newest = place / "run" / "checkpoints" / "step-00000012" / "model.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="trying the one before"):
+        exit_code, said, _ = typed("export", "run", "new")
+    assert exit_code == 0 and "step-00000012" not in said
+
+
+def test_no_file_of_the_package_imports_transformers() -> None:
+    package = Path(gptlib.__file__).parent
+    for path in package.rglob("*.py"):
+        assert "transformers" not in {name.split(".")[0] for name in imports(path, package)}
+
+
+def test_export_works_where_transformers_is_not_installed(run: Path, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['transformers'] = None; from gptlib import cli; cli.main()"
+    command = [sys.executable, "-c", code, "export", str(run), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "exported" in done.stdout, done.stderr
