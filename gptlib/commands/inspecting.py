@@ -51,9 +51,9 @@ def inspect_folder(folder: Path, pieces: int, seed: int, verify: bool) -> None:
 def lines_about(index: ShardIndex, report: dict[str, Any] | None) -> Iterator[str]:
     """What an index and a report say, for people."""
     yield f"source   {index.source['name'] or 'not named'}"
-    end = "without end of text" if index.end_of_text is None else f"end {index.end_of_text:,}"
-    bits = 8 * int(index.dtype[-1])
-    yield f"tokens   {index.tokenizer['name']}: {index.vocab_size:,}, {end}, ids of {bits} bits"
+    end = "none" if index.end_of_text is None else f"{index.end_of_text:,}"
+    kind = f"end of text {end}, {8 * int(index.dtype[-1])} bits an id"
+    yield f"tokens   {index.tokenizer['name']}: a vocabulary of {index.vocab_size:,}, {kind}"
     yield f"{'split':<10}  {'documents':>10}  {'tokens':>14}  bytes per token  shards"
     for split, counts in index.splits.items():
         shards = index.of(split)
