@@ -17,7 +17,7 @@ from gptlib.cli import app
 from gptlib.cli.train import train
 from gptlib.commands import planning
 from gptlib.config import GPTConfig, TrainingConfig
-from gptlib.errors import ConfigError, OutOfMemory
+from gptlib.errors import ConfigError, OutOfMemory, ShardError
 from gptlib.model import GPT, count_parameters
 from gptlib.planning import probe as probing
 from gptlib.planning.costs import Costs, Probe, assume, calibrate
@@ -340,6 +340,20 @@ def test_a_prepared_folder_tells_its_vocabulary_and_how_often_it_is_read(tmp_pat
 def test_a_text_or_a_vocabulary_beside_a_prepared_folder_is_refused(words):
     with pytest.raises(ConfigError, match="leave the text and --vocab-size out"):
         planned(*words, "--data", "folder")
+
+
+def test_a_thousand_epochs_are_written_as_people_write_them(tmp_path):
+    folder = prepared_folder(tmp_path / "data")
+    printed = planned("--data", str(folder), "--tokens", "1e10")
+    epochs = float(printed[-2].split()[-2].replace(",", ""))
+    assert epochs > 1000 and f"{epochs:,.0f} epochs" in printed[-2]
+
+
+def test_a_folder_that_was_never_prepared_is_named(tmp_path):
+    (tmp_path / "texts").mkdir()
+    for name in ("gone", "texts"):
+        with pytest.raises(ShardError, match=f"{name} is no prepared folder, .* make one with"):
+            planned("--data", str(tmp_path / name))
 
 
 def test_a_short_run_validates_on_twenty_batches_and_a_long_one_as_foundation_does():

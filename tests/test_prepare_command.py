@@ -1,10 +1,11 @@
 """``prepare`` and ``inspect`` as a user types them: what they print, write, and refuse."""
 
 import json
+import shlex
 import sys
 
 import pytest
-from shard_texts import DOCUMENTS, TOKENIZER
+from shard_texts import DOCUMENTS, TOKENIZER, prepared_folder
 from test_preparing import every_file
 
 from gptlib import cli
@@ -57,6 +58,54 @@ def test_what_is_printed_is_what_lies_in_the_folder(gptlib, tmp_path):
         assert row == [name, str(counts["documents"]), f"{tokens:,}", share, str(shards)]
     told = out[: out.index("took")]
     assert gptlib("inspect", "out", "--pieces", 0)[1] == told
+
+
+TYPED = {
+    "out": '"out"',
+    "my texts": '"my texts"',
+    "نصوص": '"نصوص"',
+    """a "b" c""": """'a "b" c'""",
+    "$HOME `ls` it's!": """'$HOME `ls` it'"'"'s!'""",
+}
+
+
+@pytest.mark.parametrize("name, typed", TYPED.items())
+def test_the_lines_to_type_next_can_be_typed(gptlib, name, typed):
+    out = gptlib("prepare", "sample-story", *SMALL, "--out", name)[1]
+    look, train = out.splitlines()[-2:]
+    assert look == f"look     python -m gptlib inspect {typed}"
+    assert train == f"train    python -m gptlib train --data {typed}"
+    assert shlex.split(typed) == [name]
+
+
+@pytest.mark.parametrize("documents, told", [(19, True), (20, False)])
+def test_a_corpus_too_short_to_part_is_said_to_be_cut(gptlib, tmp_path, documents, told):
+    (tmp_path / "lines.txt").write_text("\n\n".join(DOCUMENTS))
+    some = ["--separator", r"\n\n", "--documents", documents]
+    _, out, _ = gptlib("prepare", "lines.txt", *some, *SMALL, "--out", "out")
+    assert ("fewer than 20 documents came" in out) is told
+
+
+def test_a_prepared_folder_is_no_corpus(gptlib, tmp_path):
+    prepared_folder(tmp_path / "done")
+    exit_code, _, err = gptlib("prepare", "done", *SMALL, "--out", "out")
+    assert exit_code == 2 and "done is a prepared folder: give the corpus" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_texts_of_ones_own_may_lie_in_a_folder_named_shards(gptlib, tmp_path):
+    (tmp_path / "mine" / "shards").mkdir(parents=True)
+    (tmp_path / "mine" / "shards" / "lines.txt").write_text("\n".join(DOCUMENTS))
+    exit_code, out, _ = gptlib("prepare", "mine", *SMALL, "--out", "out")
+    assert exit_code == 0 and out.startswith("source   mine: mine (your own text)")
+
+
+def test_the_folder_one_is_in_is_called_by_its_name(gptlib, tmp_path, monkeypatch):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "lines.txt").write_text("\n".join(DOCUMENTS))
+    monkeypatch.chdir(tmp_path / "letters")
+    out = gptlib("prepare", ".", *SMALL, "--out", "../out")[1]
+    assert out.startswith("source   letters: . (your own text)")
 
 
 def test_a_blank_line_is_typed_as_backslash_n(gptlib, tmp_path):
@@ -157,6 +206,7 @@ BAD = [
     (["sample-darija", "--clean", "darija", "--least-arabic", "2"], "an Arabic share of 2.0"),
     (["sample-darija", "--clean", "text", "--longest", "2"], "lengths from 5 to 2"),
     (["sample-darija", "--clean", "text", "--shortest", "9999"], "no document is left of the 595"),
+    (["sample-story", "--clean", "darija"], "that came (dropped: no words, or another language 1)"),
 ]
 
 

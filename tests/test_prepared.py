@@ -85,15 +85,29 @@ def test_what_was_never_prepared_is_named(copy, name):
     refused(copy.parent / name, "is no prepared folder, it has no shards/: make one with")
 
 
-@pytest.mark.parametrize("damage", ["missing", "no json", "one file"])
+@pytest.mark.parametrize("damage", ["missing", "no json", "deep", "long", "one file"])
 def test_a_tokenizer_that_cannot_be_read_is_named(copy, damage):
     if damage == "missing":
         shutil.rmtree(copy / "tokenizer")
     elif damage == "no json":
         (copy / "tokenizer" / "vocab.json").write_text("{")
+    elif damage == "deep":
+        (copy / "tokenizer" / "vocab.json").write_text("[" * 100_000)
+    elif damage == "long":
+        (copy / "tokenizer" / "vocab.json").write_text("1" * 10_000)
     else:
         (copy / "tokenizer" / "merges.txt").unlink()
-    refused(copy, "holds? no sound tokenizer|has no sound tokenizer .*prepare it again")
+    refused(copy, "has no sound tokenizer .*prepare it again")
+
+
+def test_characters_nested_too_deep_are_named(copy):
+    (copy / "tokenizer" / "characters.json").write_text("[" * 100_000)
+    refused(copy, "has no sound tokenizer .*prepare it again")
+
+
+def test_what_a_file_manager_left_need_only_be_removed(copy):
+    (copy / "shards" / ".DS_Store").touch()
+    refused(copy, "files '.DS_Store' are missing or added: remove what was added")
 
 
 def test_another_tokenizer_is_refused_though_it_knows_every_id(copy):

@@ -166,14 +166,18 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
     monkeypatch.setattr(tokenising, "SLAB", 1 << 14)
     for name, value in [("IDS", 1 << 13), ("AT_ONCE", 1 << 14)]:
         monkeypatch.setattr(shared_spans, name, value)
-    lines = (f"{n} " + "seven eight nine " * 80 for n in range(3_000))  # 4 MB
-    tracemalloc.start()
-    try:
-        prepare(lines, tmp_path / "out", 260)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 3e6
+
+    def peak(number, n):
+        lines = (f"{n} " + "seven eight nine " * 80 for n in range(n))  # 1.4 kB each
+        tracemalloc.start()
+        try:
+            prepare(lines, tmp_path / str(number), 260)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    _, small, large = (peak(number, n) for number, n in enumerate([300, 800, 3200]))
+    assert large < small + 1.5e6  # of 3.3 MB more of text and 5 MB more of ids
 
 
 # Refused, and nothing left

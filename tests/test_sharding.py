@@ -198,7 +198,7 @@ def broken_off():
 
 REFUSED = {
     "no document": ([], CorpusError, "leave a side empty"),
-    "equal documents": (["same"] * 30, CorpusError, "the train split would be empty"),
+    "equal documents": (["same"] * 30, CorpusError, "the train split would be empty .equal doc"),
     "half a character": (["\ud800"], TokenizerError, "lone surrogate"),
     "a source that breaks off": (broken_off(), CorpusError, "broke off .the server hung up"),
 }

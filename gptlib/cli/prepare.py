@@ -36,7 +36,7 @@ def prepare(
     separator: Annotated[
         str | None,
         typer.Option(
-            help="What parts the documents of a .txt file, \\n for a line end: '\\n\\n' is a blank "
+            help='What parts the documents of a .txt file, \\n for a line end: "\\n\\n" is a blank '
             "line. Left out: a file is one document, held in memory whole."
         ),
     ] = None,
@@ -62,7 +62,10 @@ def prepare(
     ] = None,
     tokenizer: Annotated[
         str | None,
-        typer.Option(help="gpt2, or a folder that holds a saved tokenizer. Left out: gpt2."),
+        typer.Option(
+            help="gpt2, or a folder that holds a saved tokenizer, such as FOLDER/tokenizer of what "
+            "was prepared before. Left out: gpt2."
+        ),
     ] = None,
     vocab_size: Annotated[
         int | None, typer.Option(help="Or: train one of so many tokens on the training split.")

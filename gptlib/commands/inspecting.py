@@ -10,7 +10,7 @@ from gptlib.data.preparation import read_report
 from gptlib.data.prepared import SHARDS, TOKENIZER, open_prepared
 from gptlib.data.shard_index import INDEX, ShardIndex, check_files, read_index
 from gptlib.data.shards import map_split, verify_shards
-from gptlib.data.split import SPLITS
+from gptlib.data.split import FEWEST_DOCUMENTS, SPLITS
 from gptlib.errors import ShardError
 from gptlib.tokenizer import Tokenizer, load_tokenizer
 
@@ -51,9 +51,9 @@ def inspect_folder(folder: Path, pieces: int, seed: int, verify: bool) -> None:
 def lines_about(index: ShardIndex, report: dict[str, Any] | None) -> Iterator[str]:
     """What an index and a report say, for people."""
     yield f"source   {index.source['name'] or 'not named'}"
-    end = "without end of text" if index.end_of_text is None else f"end {index.end_of_text:,}"
-    bits = 8 * int(index.dtype[-1])
-    yield f"tokens   {index.tokenizer['name']}: {index.vocab_size:,}, {end}, ids of {bits} bits"
+    end = "none" if index.end_of_text is None else f"{index.end_of_text:,}"
+    kind = f"end of text {end}, {8 * int(index.dtype[-1])} bits an id"
+    yield f"tokens   {index.tokenizer['name']}: a vocabulary of {index.vocab_size:,}, {kind}"
     yield f"{'split':<10}  {'documents':>10}  {'tokens':>14}  bytes per token  shards"
     for split, counts in index.splits.items():
         shards = index.of(split)
@@ -61,6 +61,11 @@ def lines_about(index: ShardIndex, report: dict[str, Any] | None) -> Iterator[st
         yield (
             f"{split:<10}  {counts['documents']:>10,}  {tokens:>14,}  "
             f"{counts['text_bytes'] / tokens:>15.2f}  {len(shards):>6,}"
+        )
+    if all(counts["documents"] == 1 for counts in index.splits.values()):
+        yield (
+            f"cut      fewer than {FEWEST_DOCUMENTS} documents came: they were joined and cut "
+            f"(a .txt file is one, --separator parts it)"
         )
     if report:
         yield cleaned(report["cleaning"])

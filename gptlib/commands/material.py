@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gptlib.data.corpora import Corpus, load_corpus
-from gptlib.data.prepared import SHARDS, Prepared, open_prepared
+from gptlib.data.prepared import Prepared, is_prepared, open_prepared
 from gptlib.data.split import split
 from gptlib.data.windows import Windows, encode_documents, windows
 from gptlib.errors import ConfigError, TextTooShort
@@ -42,8 +42,8 @@ def material_of(
             "give either a text or --data FOLDER; a prepared folder holds its own tokenizer, "
             "so --tokenizer goes with a text alone"
         )
-    if Path(corpus_name, SHARDS).is_dir():  # its merges.txt would pass for a text
-        raise ConfigError(f"{corpus_name} is a prepared folder: give it as --data {corpus_name}")
+    if is_prepared(Path(corpus_name)):  # its merges.txt would pass for a text
+        raise ConfigError(f'{corpus_name} is a prepared folder: give it as --data "{corpus_name}"')
     corpus = load_corpus(corpus_name)
     return of_text(corpus, choose_tokenizer(tokenizer_name or "gpt2", corpus), context_length)
 

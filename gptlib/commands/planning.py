@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.config import GPTConfig, require
-from gptlib.data.prepared import SHARDS
+from gptlib.data.prepared import shards_in
 from gptlib.data.shards import open_shards
 from gptlib.model import count_parameters
 from gptlib.planning.costs import Costs, assume, calibrate
@@ -45,7 +45,7 @@ def plan_run(
         ShardError: that folder is not as it was written; hashes are not checked.
         ConfigError: something is unknown, or does not fit the memory or the session.
     """
-    tokens = open_shards(data / SHARDS, "train") if data else None
+    tokens = open_shards(shards_in(data), "train") if data else None
     vocabulary = {"vocab_size": tokens.vocab_size} if tokens else {}
     config, machine = GPTConfig.named(model_name, **shape | vocabulary), find_machine(device)
     require(
@@ -57,7 +57,7 @@ def plan_run(
     print(heading(config, model_name, machine, plan))
     print_table(table(config, machine, costs, plan))
     if tokens:
-        epochs = f"{plan.tokens / len(tokens):.3g} epochs"
+        epochs = f"{amount(plan.tokens / len(tokens))} epochs"
         print(f"{data} has {len(tokens):,} tokens to train on: this run is {epochs}.")
     elif config.vocab_size != GPTConfig().vocab_size:
         print(f"FOLDER stands for a tokenizer that knows {config.vocab_size:,} tokens.")

@@ -1,5 +1,6 @@
 """What ``prepare`` does: from names and numbers to a prepared folder."""
 
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from gptlib.commands.inspecting import lines_about
 from gptlib.data.cleaning import Cleaner, darija_cleaner, text_cleaner
 from gptlib.data.corpora import open_corpus
 from gptlib.data.folders import check_absent
+from gptlib.data.prepared import is_prepared
 from gptlib.data.preparing import check_choices, prepare
 from gptlib.errors import ConfigError
 from gptlib.tokenizer import Tokenizer, load_tokenizer
@@ -64,6 +66,11 @@ def prepare_corpus(
     """
     started = time.monotonic()
     check_absent(out)
+    if is_prepared(Path(corpus_name)):  # its merges.txt would pass for a text
+        raise ConfigError(
+            f"{corpus_name} is a prepared folder: give the corpus that it was made of, "
+            f"or train on it with --data"
+        )
     cleaner = cleaning.cleaner()
     chosen = choose_tokenizer(tokenizer, vocab_size)
     check_choices(chosen, splitting["n_shards"], splitting["drop_shared"])
@@ -75,8 +82,14 @@ def prepare_corpus(
         print(cleaner.report.table(), end="\n\n")
     print("\n".join(lines_about(report.index, report.to_dict())))
     print(f"took     {time.monotonic() - started:,.0f} s")
-    print(f'look     python -m gptlib inspect "{out}"')
-    print(f'train    python -m gptlib train --data "{out}"')
+    print(f"look     python -m gptlib inspect {quoted(out)}")
+    print(f"train    python -m gptlib train --data {quoted(out)}")
+
+
+def quoted(path: Path) -> str:
+    """A path as it is typed: in the quotes that every shell knows, if it has no sign in it that
+    they let a shell read."""
+    return shlex.quote(str(path)) if set('"$`!') & set(str(path)) else f'"{path}"'
 
 
 def choose_tokenizer(name: str | None, vocab_size: int | None) -> Tokenizer | int:

@@ -115,7 +115,7 @@ def local_corpus(path: Path, separator: str | None, documents: int | None) -> Co
             f"or the path of a .txt, .jsonl or .parquet file or of a folder of these"
         )
     rows = islice(stream_documents(path, separator), documents)
-    return CorpusStream(path.stem, rows, str(path), "your own text")
+    return CorpusStream(path.absolute().stem, rows, str(path), "your own text")
 
 
 def read_sample(file_name: str) -> list[str]:

@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from gptlib.data.shard_index import ShardIndex
+from gptlib.data.shard_index import INDEX, ShardIndex
 from gptlib.data.shards import ShardWindows, TokenShards, map_split, verify_shards
 from gptlib.errors import ShardError, TextTooShort, TokenizerError
 from gptlib.tokenizer import Tokenizer, load_tokenizer
@@ -61,6 +61,21 @@ class Prepared:
             )
 
 
+def is_prepared(path: Path) -> bool:
+    """Whether ``prepare`` has written this; texts of one's own may lie in ``shards/`` too."""
+    return (path / SHARDS / INDEX).is_file()
+
+
+def shards_in(folder: Path) -> Path:
+    """Where a prepared folder's shards lie; ShardError where it is no such folder."""
+    if not (folder / SHARDS).is_dir():
+        raise ShardError(
+            f"{folder} is no prepared folder, it has no {SHARDS}/: "
+            f"make one with python -m gptlib prepare"
+        )
+    return folder / SHARDS
+
+
 def open_prepared(folder: str | Path) -> Prepared:
     """Check every byte of a prepared folder's shards, and that its tokenizer made them.
 
@@ -72,12 +87,7 @@ def open_prepared(folder: str | Path) -> Prepared:
             is missing, damaged or another one.
     """
     folder = Path(folder)
-    if not (folder / SHARDS).is_dir():
-        raise ShardError(
-            f"{folder} is no prepared folder, it has no {SHARDS}/: "
-            f"make one with python -m gptlib prepare"
-        )
-    index = verify_shards(folder / SHARDS)
+    index = verify_shards(shards_in(folder))
     try:
         tokenizer = load_tokenizer(folder / TOKENIZER)
     except (TokenizerError, OSError) as error:

@@ -116,8 +116,11 @@ def left(documents: Iterable[str], cleaner: Cleaner | None) -> Iterator[str]:
         yield document
     if empty:
         came = cleaner.report.documents_in if cleaner else 0
+        steps = cleaner.report.steps if cleaner else []
+        why = ", ".join(f"{step.name} {step.dropped:,}" for step in steps if step.dropped)
         raise CorpusError(
-            f"no document is left of the {came:,} that came: use another corpus, or clean less"
+            f"no document is left of the {came:,} that came (dropped: {why or 'none'}): "
+            f"use another corpus, or clean less"
         )
 
 

@@ -143,7 +143,10 @@ def check_index(index: ShardIndex) -> None:
 def check_names(folder: Path, index: ShardIndex) -> None:
     """Refuse a folder that holds other files than its index lists."""
     if wrong := wrong_names(folder, {INDEX, *(shard.file for shard in index.shards)}):
-        raise damaged(folder, wrong)
+        raise ShardError(
+            f"{folder} is damaged: {wrong}: remove what was added; if something is missing, "
+            f"prepare it again in another folder"
+        )
 
 
 def check_plain(path: Path, size: int | None = None) -> None:

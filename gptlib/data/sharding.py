@@ -135,7 +135,8 @@ def write_ids(
         for split, file in files.items():
             if file.tell() == 0:
                 raise CorpusError(
-                    f"the {split} split would be empty: use more documents or other shares"
+                    f"the {split} split would be empty (equal documents fall on one side): "
+                    f"use more documents or other shares"
                 )
 
 

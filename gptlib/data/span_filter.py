@@ -48,7 +48,7 @@ def distinct(arrays: Iterable[np.ndarray]) -> np.ndarray:
     """The hashes of all arrays, sorted, each once; repeats take no memory for long."""
     known, waiting = np.empty(0, dtype=np.uint64), []
     for array in arrays:
-        waiting.append(array)
+        waiting.append(np.unique(array))  # text that repeats itself shrinks at once
         if sum(map(len, waiting)) > WAITING + len(known):
             known, waiting = np.unique(np.concatenate([known, *waiting])), []
     return np.unique(np.concatenate([known, *waiting]))

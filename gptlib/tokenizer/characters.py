@@ -50,7 +50,7 @@ class CharacterTokenizer:
         file = Path(folder) / "characters.json"
         try:
             characters = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise TokenizerError(f"{file} is not readable: {error}; save it anew") from error
         if not isinstance(characters, str):
             raise TokenizerError(f"{file} holds no JSON string of characters: save it anew")

@@ -75,7 +75,9 @@ def read_vocabulary(folder: str | Path) -> tuple[dict[str, int], list[SpelledPai
     try:
         vocabulary = json.loads(file.read_text(encoding="utf-8"))
         merges = parse_merges(Path(folder) / "merges.txt")
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except TokenizerError:
+        raise  # names its line
+    except (OSError, ValueError, RecursionError) as error:
         raise TokenizerError(
             f"{folder} holds no readable vocabulary: {error}; copy vocab.json and merges.txt there"
         ) from error

@@ -26,8 +26,9 @@ def begin() -> None:
 
 
 def end() -> None:
-    """Leave the group; what the processes trained stays with each of them."""
+    """Leave the group, all together; what the processes trained stays with each of them."""
     if dist.is_initialized():
+        wait()  # gloo's threads may abort a process that ends while another still works
         dist.destroy_process_group()
 
 
