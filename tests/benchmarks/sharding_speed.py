@@ -5,10 +5,12 @@
 
 The text's own documents (parted by blank lines, joined to articles of some 3 kB) are repeated,
 each time with another number in front, until there are so many megabytes. In every round ours
-and ``encode_ordinary_batch`` take turns on them, both with a thread for each core, so that a
-busy machine disturbs the ratio little. Ours parts, fingerprints, tokenises, hashes and writes
-through to the disk; tiktoken's ids are thrown away. Memory is the kernel's record of the highest
-resident set, Python and PyTorch included, while the documents are generated. Not for Windows.
+and ``encode_ordinary_batch`` take turns on them, all with a thread for each core, so that a
+busy machine disturbs the ratio little. ``write_shards`` parts, fingerprints, tokenises, hashes and
+writes through to the disk; ``prepare`` also looks for spans that two splits share, of which this
+text is full; tiktoken's ids are thrown away. Memory is the kernel's record of the highest resident
+set, Python and PyTorch included, while ``prepare`` reads documents as they are generated. Not for
+Windows.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gptlib.data.preparing import prepare
 from gptlib.data.sharding import write_shards
 from gptlib.tokenizer import load_tokenizer
 
@@ -54,11 +57,13 @@ def speed(path: Path, size: int, rounds: int) -> None:
     tokenizer, documents = load_tokenizer("gpt2"), list(articles(path, size))
     total = sum(len(document.encode()) for document in documents) / MEGABYTE
     encoding, threads = tokenizer._encoding, os.cpu_count() or 1  # type: ignore[attr-defined]
-    seconds: dict[str, list[tuple[float, float]]] = {"ours": [], "tiktoken": []}
+    names = ["write_shards", "prepare", "tiktoken"]
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for number in range(rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
             turns: dict[str, Callable[[], object]] = {
-                "ours": lambda: write_shards(documents, tokenizer, Path(folder) / "shards"),
+                "write_shards": lambda: write_shards(documents, tokenizer, Path(folder) / "shards"),
+                "prepare": lambda: prepare(documents, Path(folder) / "prepared", tokenizer),
                 "tiktoken": lambda: encoding.encode_ordinary_batch(documents, num_threads=threads),
             }
             for name, turn in turns.items():
@@ -69,9 +74,10 @@ def speed(path: Path, size: int, rounds: int) -> None:
                     seconds[name].append(spent)
     print(f"{len(documents):,} documents, {total:.0f} MB, {threads} threads")
     for kind, meaning in enumerate(["by the clock", "of processor time"]):
-        ours, theirs = ([total / spent[kind] for spent in seconds[name]] for name in seconds)
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-        print(f"  {meaning}: ours {told(ours)} MB/s, tiktoken {told(theirs)}, {told(ratios)} of it")
+        rates = {name: [total / spent[kind] for spent in seconds[name]] for name in names}
+        for name in names:
+            ratios = [a / b for a, b in zip(rates[name], rates["tiktoken"], strict=True)]
+            print(f"  {meaning}: {name} {told(rates[name])} MB/s, {told(ratios)} of tiktoken's")
 
 
 def memory(path: Path, size: int) -> None:
@@ -80,7 +86,7 @@ def memory(path: Path, size: int) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        index = write_shards(articles(path, size), tokenizer, Path(folder) / "shards")
+        index = prepare(articles(path, size), Path(folder) / "prepared", tokenizer).index
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     tokens = sum(shard.tokens for shard in index.shards)
