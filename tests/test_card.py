@@ -69,11 +69,12 @@ def test_data_licence_settings_shape_and_limits_are_told() -> None:
     card = seen(model_card(facts()))
     for words in (
         *("12,345 parameters", "for 40 steps on sample-darija", "written for this course", "MIT"),
-        *("f" * 64, "32 tokens at most", "300 tokens (bpe-300)", "212 spare rows"),
+        *("f" * 64, "32 tokens at most, those", "300 tokens (bpe-300)", "212 spare rows"),
         *("trained without them", "10,240", "0.0003", "3e-05", "Tesla T4", "2.13.0+cpu"),
         *("names no licence for the weights", "not on any task", "follows no instructions"),
     ):
         assert words in card, words
+    assert "max_new_tokens=28" in card  # of the 32, "Once" may take 4
     assert "sample_every" not in card and "seed" in card  # what decides nothing is left out
 
 
@@ -117,6 +118,7 @@ def test_a_run_that_was_never_validated_says_so() -> None:
     only_training = [row for row in rows() if "validation_loss" not in row]
     card = model_card(facts(rows=only_training))
     assert "Nothing is known here of how it does" in seen(card)
+    assert "in nats per token, training losses of the batch" in seen(card)
     assert len(re.findall(r"\| [\d,]+ \| [\d.]+ \| – \|", card)) == 8
 
 

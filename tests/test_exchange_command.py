@@ -88,6 +88,15 @@ def test_a_run_leaves_as_a_model_that_transformers_opens(run: Path, out: Path) -
     assert "# out" in (out / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_code_of_the_card_runs_within_the_context(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = (out / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(out)
+    exec(card.split("```python\n")[1].split("```")[0], {})  # as whoever reads the card would
+    assert capsys.readouterr().out.startswith("Once")
+
+
 def test_the_words_say_what_was_left_out_and_which_weights_these_are(
     run: Path, typed: Command, tmp_path: Path
 ) -> None:
@@ -163,7 +172,7 @@ BAD = [
     (["export", "run", "/"], "/ exists"),
     (["export", "run", "file"], "file exists"),
     (["export", "run", "link"], "link exists"),
-    (["export", "run", "file/new"], "could not be written"),
+    (["export", "run", "file/new"], "file is a file: give another folder"),
     (["export", "gone", "new"], "no run in gone: train one first"),
     (["export", "file", "new"], "no run in file: train one first"),
     (["export", "odd", "new"], "odd: no checkpoint"),

@@ -170,7 +170,7 @@ def test_a_line_that_breaks_ends_in_time_and_shows_no_half(
 ) -> None:
     server.fault, server.where = fault, where
     exit_code, said = push(sender, folder, "--yes")
-    assert exit_code == 2 and "did not take the files" in said and "try again later" in said
+    assert exit_code == 2 and "did not take the files" in said and "connect, or try again" in said
     assert server.repositories.get(NAME, {}) == {}
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,10 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from gptlib import cli
+from gptlib.cli.generate import read_prompt
 from gptlib.commands.models import open_model
 from gptlib.config import GPTConfig
-from gptlib.errors import CheckpointError
+from gptlib.errors import CheckpointError, CorpusError
 from gptlib.generation import generate_text
 from gptlib.model import GPT
 from gptlib.pretrained.names import swap_layout, their_name
@@ -85,7 +87,7 @@ def test_a_folder_writes_what_its_model_writes_without_a_cache(
     assert err.strip().endswith("tokens/s")
     (text,) = generate_text(model, tokenizer, "وحد", 40, **settings)
     _, streamed, err = gptlib("generate", *options, "--stream")
-    assert streamed == text + "\n" and "40 tokens in" in err
+    assert streamed == text + "\n" and re.search(r"40 tokens in \d+\.\d\d s: ", err)
 
 
 def test_json_tells_every_token_and_how_likely_it_was(gptlib: Command, folder: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_penalty_out_of_range_is_one_line(gptlib: Command) -> None:
     exit_code, out, err = gptlib("generate", "--prompt", "x", "--repetition-penalty", 0)
     assert exit_code == 2 and out == "" and "repetition_penalty is 0.0" in err
     exit_code, out, err = gptlib("generate", "--prompt", "x", "--stream", "--json")
-    assert exit_code == 2 and out == "" and "--json" in err
+    assert exit_code == 2 and out == "" and "leave out --json and --num-return" in err
 
 
 def test_a_folder_without_a_tokenizer_says_what_is_missing(folder: Path, tmp_path: Path) -> None:
@@ -169,5 +171,42 @@ def test_texts_that_cannot_be_evaluated_are_one_line(gptlib: Command, tmp_path: 
     for place, words in ((tmp_path / "broken.txt", "is not UTF-8"), (tmp_path / "gone", "gone")):
         exit_code, out, err = gptlib("evaluate", place)
         assert exit_code == 2 and out == "" and words in err and len(err.splitlines()) == 1
+        assert "or - for standard input" in err or place.exists()
     exit_code, _, err = gptlib("evaluate", "-", stdin="")
-    assert exit_code == 2 and "the text has 0 tokens" in err
+    assert exit_code == 2 and "the text has 0 tokens: give at least 1" in err
+    assert "over 1 token\n" in gptlib("evaluate", "-", stdin="a")[1]
+
+
+def test_a_file_is_read_as_training_reads_it(gptlib: Command, tmp_path: Path) -> None:
+    said = []
+    for content in ("bread\nخبز".encode(), b"\xef\xbb\xbf" + "bread\r\nخبز".encode()):
+        (tmp_path / "text.txt").write_bytes(content)
+        said.append(gptlib("evaluate", tmp_path / "text.txt", "--json"))
+    assert said[0] == said[1] and json.loads(said[0][1])["bytes"] == len("bread\nخبز".encode())
+
+
+# --- standard input --------------------------------------------------------------------------
+
+ENCODINGS = [("utf-8", "strict"), ("cp1252", "strict"), ("ascii", "surrogateescape")]
+
+
+def piped(content: bytes, monkeypatch: pytest.MonkeyPatch, encoding: str, errors: str) -> None:
+    """Standard input as a machine with this encoding opens it."""
+    pipe = io.TextIOWrapper(io.BytesIO(content), encoding=encoding, errors=errors)
+    monkeypatch.setattr(sys, "stdin", pipe)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(("encoding", "errors"), ENCODINGS)
+def test_standard_input_is_utf8_whatever_the_machine_takes_it_for(
+    encoding: str, errors: str, mark: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piped(mark + "وحد 🙂\r\né\n".encode(), monkeypatch, encoding, errors)
+    assert read_prompt(None) == "وحد 🙂\né"
+
+
+@pytest.mark.parametrize(("encoding", "errors"), ENCODINGS)
+def test_other_bytes_are_named(encoding: str, errors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped("déjà vu".encode("cp1252"), monkeypatch, encoding, errors)
+    with pytest.raises(CorpusError, match=r"standard input is not UTF-8 text \(byte 0xe9\)"):
+        read_prompt(None)

@@ -1,12 +1,12 @@
 """``python -m gptlib evaluate``."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gptlib.cli.inputs import standard_input
 from gptlib.cli.options import Source
 from gptlib.errors import CorpusError
 
@@ -19,16 +19,24 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
     """Say how well a model foretells a text: perplexity, and bits per byte."""
-    try:
-        content = sys.stdin.read() if text == Path("-") else text.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{text} is not UTF-8 text ({error.reason}): convert it") from error
+    content = standard_input() if text == Path("-") else read_file(text)
     from gptlib.commands.reading import read_text
+    from gptlib.planning.words import counted
 
     reading = read_text(model, content)
     figures = {"perplexity": reading.perplexity, "bits_per_byte": reading.bits_per_byte}
     if as_json:
         print(json.dumps(figures | {"tokens": reading.tokens, "bytes": reading.bytes}))
         return
-    print(f"perplexity     {reading.perplexity:,.2f} per token, over {reading.tokens:,} tokens")
-    print(f"bits per byte  {reading.bits_per_byte:.3f}, over {reading.bytes:,} bytes")
+    tokens, n_bytes = counted(reading.tokens, "token"), counted(reading.bytes, "byte")
+    print(f"perplexity     {reading.perplexity:,.2f} per token, over {tokens}")
+    print(f"bits per byte  {reading.bits_per_byte:.3f}, over {n_bytes}")
+
+
+def read_file(path: Path) -> str:
+    """A text file, read as training reads it."""
+    if not path.exists() or path.is_dir():
+        raise CorpusError(f"no text file {path}: give one in UTF-8, or - for standard input")
+    from gptlib.data.reading import text_blocks
+
+    return "".join(text_blocks(path))

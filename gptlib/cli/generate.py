@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gptlib.cli.inputs import standard_input
 from gptlib.cli.options import Source
 from gptlib.config import MAX_SEED
 from gptlib.errors import ConfigError, PromptError
@@ -53,7 +54,7 @@ def generate(
 ) -> None:
     """Continue a text: with a model that was trained here, or with OpenAI's weights."""
     if stream and (as_json or num_return_sequences > 1):
-        raise ConfigError("--stream shows one text while it grows: leave out --json and others")
+        raise ConfigError("--stream shows one text: leave out --json and --num-return-sequences")
     prompt = read_prompt(prompt)
     from gptlib.commands.writing import Writer
 
@@ -74,7 +75,7 @@ def read_prompt(prompt: str | None) -> str:
     if prompt is None:
         if sys.stdin.isatty():
             raise PromptError("no prompt: give --prompt TEXT, or pipe a text in")
-        prompt = sys.stdin.read().removesuffix("\n")
+        prompt = standard_input().removesuffix("\n")
     if not prompt:
         raise PromptError("the prompt is empty: give at least one character")
     return prompt

@@ -8,6 +8,7 @@ import torch
 from gptlib.commands.models import open_model
 from gptlib.errors import TextTooShort
 from gptlib.generation import log_probabilities
+from gptlib.planning.words import counted
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ def read_text(source: str, text: str) -> Reading:
     before = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
     foretold = ids if before else ids[1:]
     if not foretold:
-        raise TextTooShort(f"the text has {len(ids)} tokens: give at least two")
+        raise TextTooShort(
+            f"the text has {counted(len(ids), 'token')}: give at least {2 - len(before)}"
+        )
     nats = -log_probabilities(model, torch.tensor([before + ids])).double().sum().item()
     return Reading(len(foretold), len(tokenizer.decode_bytes(foretold)), nats)

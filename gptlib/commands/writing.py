@@ -31,7 +31,7 @@ class Speed:
 
     def __str__(self) -> str:
         rate = self.tokens / self.seconds if self.seconds else 0
-        return f"{self.tokens:,} tokens in {self.seconds:.1f} s: {rate:.1f} tokens/s"
+        return f"{self.tokens:,} tokens in {self.seconds:.2f} s: {rate:.1f} tokens/s"
 
 
 class Writer:

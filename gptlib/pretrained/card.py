@@ -72,6 +72,7 @@ def usage(facts: Facts) -> list[str]:
     """How to open it; nothing of it needs code from here."""
     if facts.tokenizer is None:
         return ["## Use", "", "The model came without a tokenizer: it reads and writes ids."]
+    n_new = max(1, min(30, facts.config.context_length - 4))  # "Once" is at most 4 tokens
     code = [
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
         "",
@@ -79,7 +80,7 @@ def usage(facts: Facts) -> list[str]:
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
         "model = AutoModelForCausalLM.from_pretrained(folder)",
         'inputs = tokenizer("Once", return_tensors="pt")',
-        "outputs = model.generate(**inputs, max_new_tokens=30, do_sample=True)",
+        f"outputs = model.generate(**inputs, max_new_tokens={n_new}, do_sample=True)",
         "print(tokenizer.decode(outputs[0], skip_special_tokens=True))",
     ]
     return ["## Use", "", "```python", *code, "```"]
@@ -91,11 +92,9 @@ def training_text(text: Text | None) -> list[str]:
         return ["## Training text", "", "Not known here."]
     rows = [("name", plain(text.name)), ("from", plain(text.source))]
     rows += [("licence", plain(text.licence)), ("sha256", f"`{text.fingerprint}`")]
+    lines = ["## Training text", "", *table(("fact", "value"), rows), ""]
     return [
-        "## Training text",
-        "",
-        *table(("fact", "value"), rows),
-        "",
+        *lines,
         "The card names no licence for the weights: choose one that the terms of the text allow, "
         "and write it into the head of this file (`license: …`).",
     ]
@@ -147,10 +146,11 @@ def curves(facts: Facts) -> list[str]:
     if facts.figure:
         lines += [f"![Training and validation loss over the steps of the run]({facts.figure})", ""]
     lines += table(("step", "training loss", "validation loss"), numbers)
+    lines += ["", "Losses are in nats per token, training losses of the batch that comes next."]
     best_step, best = best_validation(facts.rows)
     if best is not None:
-        words = f"Losses are in nats per token. Lowest validation loss: {best:.4f} at step "
-        lines += ["", f"{words}{best_step:,}; these are the weights of step {facts.step:,}."]
+        lines[-1] += f" Lowest validation loss: {best:.4f} at step {best_step:,}; "
+        lines[-1] += f"these are the weights of step {facts.step:,}."
         if best_step is not None and best_step < facts.step:
             lines[-1] += " Training beyond the lowest point memorises the training text."
     return lines
@@ -164,7 +164,7 @@ def limits(facts: Facts) -> list[str]:
     return [
         "## Limits",
         "",
-        f"- It sees {facts.config.context_length:,} tokens at most; give it no more.",
+        f"- It sees {facts.config.context_length:,} tokens at most, those that it writes included.",
         "- What it writes sounds like its training text and is not checked: names, numbers and "
         "facts are often invented.",
         "- It may repeat the opinions, errors and private details of its text, and whole passages.",

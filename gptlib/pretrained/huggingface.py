@@ -71,9 +71,12 @@ def new_model_folder(folder: str | Path) -> Iterator[Path]:
 
 
 def check_new(folder: str | Path) -> None:
-    """Refuse a folder that stands there already, were it a link that leads nowhere."""
+    """Refuse a folder that stands there already, were it a broken link, or inside of a file."""
     if os.path.lexists(folder):
         raise PretrainedError(f"{folder} exists: give another folder, or remove it yourself")
+    for above in Path(os.path.abspath(folder)).parents:
+        if above.is_file():
+            raise PretrainedError(f"{folder}: {above} is a file: give another folder")
 
 
 def write_through(path: Path) -> None:

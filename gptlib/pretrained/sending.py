@@ -112,7 +112,9 @@ def send(parcel: Parcel, token: str) -> str:
     except Exception as error:
         reason = one_line(error).replace(token, "…")
         closed = any(status in reason for status in ("401", "403"))
-        way = f"see that your token may write there, or {LOG_IN}" if closed else "try again later"
+        way = "connect, or try again later"
+        if closed:
+            way = f"see that your token may write there, or {LOG_IN}"
         raise PretrainedError(
             f"{parcel.address} did not take the files ({reason}): {way}"
         ) from None
