@@ -3,6 +3,8 @@
 import random
 from types import MappingProxyType
 
+from damage import DAMAGE
+
 from gptlib.data.shard_index import INDEX
 from gptlib.data.sharding import write_shards
 from gptlib.tokenizer import BPETokenizer
@@ -46,28 +48,6 @@ def prepared_folder(folder, documents=DOCUMENTS, tokenizer=TOKENIZER):
 FILES = ["train-00000.npy", "train-00001.npy", "validation-00000.npy", INDEX]
 
 
-def flip(content, place, luck):
-    return content[:place] + bytes([content[place] ^ 1 << luck.randrange(8)]) + content[place + 1 :]
-
-
-def insert(content, place, luck):
-    return content[:place] + luck.randbytes(1) + content[place:]
-
-
-def blank(content, place, luck):
-    while not any(content[place : place + 16]):  # zeros, where there were some already
-        place = luck.randrange(len(content))
-    return content[:place] + bytes(len(content[place : place + 16])) + content[place + 16 :]
-
-
-DAMAGE = {
-    "flip": flip,
-    "truncate": lambda content, place, luck: content[:place],
-    "zero": blank,
-    "insert": insert,
-    "append": lambda content, place, luck: content + luck.randbytes(1 + luck.randrange(9)),
-    "delete": lambda content, place, luck: None,
-}
 MUTATIONS = 204  # each kind on each file, at 8 or 9 places
 
 

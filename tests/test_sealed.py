@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 from checkpoints import FILES, reseal, same, save
+from damage import DAMAGE
 
 from gptlib.errors import CheckpointError
 from gptlib.training import sealed, sealing
@@ -34,28 +35,6 @@ def copy_of(intact, run):
 # Damage
 
 
-def flip(content, place, luck):
-    return content[:place] + bytes([content[place] ^ 1 << luck.randrange(8)]) + content[place + 1 :]
-
-
-def insert(content, place, luck):
-    return content[:place] + luck.randbytes(1) + content[place:]
-
-
-def blank(content, place, luck):
-    while not any(content[place : place + 16]):  # zeros, where there were some already
-        place = luck.randrange(len(content))
-    return content[:place] + bytes(len(content[place : place + 16])) + content[place + 16 :]
-
-
-DAMAGE = {
-    "flip": flip,
-    "truncate": lambda content, place, luck: content[:place],
-    "zero": blank,
-    "insert": insert,
-    "append": lambda content, place, luck: content + luck.randbytes(1 + luck.randrange(9)),
-    "delete": lambda content, place, luck: None,
-}
 MUTATIONS = 204  # each kind on each file, at 11 or 12 places
 
 
