@@ -18,7 +18,7 @@ from gptlib.pretrained.sending import pack
 from gptlib.tokenizer import BPETokenizer, train_tokenizer
 
 TEXT = "the theme then the hem, and then the theme again; وحد نهار wesh rak " * 4
-NAME = "someone/small-model"
+NAME = "someone/small-model-401"  # a number in an address is no status
 
 
 def exported(folder: Path, card: str = "---\ntags: [gpt2]\n---\n# Small\n") -> Path:

@@ -111,9 +111,9 @@ def send(parcel: Parcel, token: str) -> str:
             return str(done.commit_url)
     except Exception as error:
         reason = one_line(error).replace(token, "…")
-        closed = any(status in reason for status in ("401", "403"))
+        status = getattr(getattr(error, "response", None), "status_code", None)
         way = "connect, or try again later"
-        if closed:
+        if status in (401, 403):
             way = f"see that your token may write there, or {LOG_IN}"
         raise PretrainedError(
             f"{parcel.address} did not take the files ({reason}): {way}"
