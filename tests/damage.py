@@ -23,3 +23,13 @@ DAMAGE = {
     "append": lambda content, place, luck: content + luck.randbytes(1 + luck.randrange(9)),
     "delete": lambda content, place, luck: None,
 }
+
+# Contents of a JSON file that is none, or holds no object
+NO_OBJECT = {
+    "a number": b"7",
+    "a list": b"[]",
+    "empty": b"",
+    "deep": b"[" * 100_000,
+    "not text": b"\xff\xfe{}",
+    "long number": b'{"sha256": ' + b"9" * 5_000 + b"}",
+}

@@ -1,17 +1,17 @@
 """A prepared folder: every step in its order, the whole of it or nothing, the same bytes again."""
 
-import itertools
 import json
 import os
-import random
 import shutil
 import signal
 import time
 import tracemalloc
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_writer import forked, killed_at, killed_by_chance
 from shard_texts import DOCUMENTS, TOKENIZER, Numbers
 from test_shared_spans import naive
 
@@ -278,25 +278,12 @@ def prepare_many(parent):
     prepare(iter(NOISY * 3), parent / "out", SIZE, text_cleaner(), 5, "noisy", drop_shared=True)
 
 
-def begin(parent, first=lambda: None):
-    """A forked `prepare`."""
-    child = os.fork()
-    if child == 0:
-        try:
-            first()
-            prepare_many(parent)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return child
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """What an undisturbed `prepare` leaves, and the seconds that it takes."""
     parent = tmp_path_factory.mktemp("whole")
     started = time.perf_counter()
-    assert os.waitpid(begin(parent), 0)[1] == 0
+    assert os.waitpid(forked(prepare_many, parent), 0)[1] == 0
     assert read_report(parent / "out")["shared_spans"]["validation"]["documents"] > 0
     return every_file(parent / "out"), time.perf_counter() - started
 
@@ -318,53 +305,25 @@ def check_after_kill(parent, expected):
 @pytest.mark.long
 def test_fifty_kills_by_chance_change_nothing(whole, tmp_path):
     expected, seconds = whole
-    luck, killed = random.Random(4), 0
-    for number in itertools.count():
-        parent = tmp_path / str(number)
-        parent.mkdir()
-        child = begin(parent)
-        time.sleep(luck.uniform(0, seconds))
-        os.kill(child, signal.SIGKILL)
-        killed += os.waitpid(child, 0)[1] == signal.SIGKILL
-        check_after_kill(parent, expected)
-        shutil.rmtree(parent)
-        if killed == 50:
-            return
-
-
-def at(module, name, number=1, after=False):
-    """Be killed at, or right after, the call of this number."""
-
-    def first():
-        original, calls = getattr(module, name), itertools.count(1)
-
-        def counted(*arguments, **options):
-            if next(calls) < number:
-                return original(*arguments, **options)
-            if after:
-                original(*arguments, **options)
-            return os.kill(os.getpid(), signal.SIGKILL)
-
-        setattr(module, name, counted)
-
-    return first
+    check = partial(check_after_kill, expected=expected)
+    killed_by_chance(prepare_many, check, seconds, tmp_path, 50)
 
 
 POINTS = {
-    "a folder made": (at(preparing, "let_wait"), False),
-    "documents wait": (at(preparing, "let_wait", after=True), False),
-    "vocabulary trained": (at(preparing, "train_tokenizer", after=True), False),
-    "ids written": (at(sharding, "write_ids", after=True), False),
-    "documents left out": (at(preparing, "leave_out", after=True), False),
-    "shards written": (at(preparing, "shards_of", after=True), False),
-    "report begun": (at(preparing, "written"), False),
-    "before the rename": (at(folders.os, "rename"), False),
-    "after the rename": (at(folders.os, "rename", after=True), True),
+    "a folder made": (killed_at(preparing, "let_wait"), False),
+    "documents wait": (killed_at(preparing, "let_wait", after=True), False),
+    "vocabulary trained": (killed_at(preparing, "train_tokenizer", after=True), False),
+    "ids written": (killed_at(sharding, "write_ids", after=True), False),
+    "documents left out": (killed_at(preparing, "leave_out", after=True), False),
+    "shards written": (killed_at(preparing, "shards_of", after=True), False),
+    "report begun": (killed_at(preparing, "written"), False),
+    "before the rename": (killed_at(folders.os, "rename"), False),
+    "after the rename": (killed_at(folders.os, "rename", after=True), True),
 }
 
 
 @needs_fork
 @pytest.mark.parametrize("first, left", POINTS.values(), ids=POINTS)
 def test_a_kill_at_each_fixed_point_changes_nothing(whole, tmp_path, first, left):
-    assert os.waitpid(begin(tmp_path, first), 0)[1] == signal.SIGKILL
+    assert os.waitpid(forked(prepare_many, tmp_path, first), 0)[1] == signal.SIGKILL
     assert check_after_kill(tmp_path, whole[0]) is left

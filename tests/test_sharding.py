@@ -1,17 +1,17 @@
 """Written shards: every id of every document, in order, in any number of files, or nothing."""
 
-import itertools
 import os
-import random
 import shutil
 import signal
 import time
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from killed_writer import forked, killed_at, killed_by_chance
 from shard_texts import DOCUMENTS, TOKENIZER, Numbers, contents
 
 from gptlib.data import folders, sharding, tokenising
@@ -274,9 +274,9 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
 
 
 def test_the_bar_is_shown_to_people_only(tmp_path, capsys, monkeypatch):
-    for quiet, name in itertools.product([True, False], "a"):
+    for quiet in (True, False):
         monkeypatch.setattr(sharding.paths, "quiet", lambda quiet=quiet: quiet)
-        write_shards(DOCUMENTS, TOKENIZER, tmp_path / f"{name}{quiet}")
+        write_shards(DOCUMENTS, TOKENIZER, tmp_path / str(quiet))
         assert ("tokenising" in capsys.readouterr().err) == (not quiet)
 
 
@@ -291,25 +291,12 @@ def write_many(parent):
     return write_shards(iter(MANY), TOKENIZER, parent / "shards", 9)
 
 
-def begin(parent, prepare=lambda: None):
-    """A forked writer."""
-    child = os.fork()
-    if child == 0:
-        try:
-            prepare()
-            write_many(parent)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return child
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """What an undisturbed writer leaves, and the seconds that it takes."""
     parent = tmp_path_factory.mktemp("whole")
     started = time.perf_counter()
-    assert os.waitpid(begin(parent), 0)[1] == 0
+    assert os.waitpid(forked(write_many, parent), 0)[1] == 0
     return contents(parent / "shards"), time.perf_counter() - started
 
 
@@ -331,19 +318,8 @@ def check_after_kill(parent, expected):
 def by_chance(whole, folder, count):
     """Kill `count` writers, each at a moment of its own."""
     expected, seconds = whole
-    luck, killed = random.Random(4), 0
-    for number in itertools.count():
-        parent = folder / str(number)
-        parent.mkdir()
-        child = begin(parent)
-        time.sleep(luck.uniform(0, seconds))
-        os.kill(child, signal.SIGKILL)
-        if os.waitpid(child, 0)[1] == signal.SIGKILL:
-            killed += 1
-        check_after_kill(parent, expected)
-        shutil.rmtree(parent)
-        if killed == count:
-            return
+    check = partial(check_after_kill, expected=expected)
+    killed_by_chance(write_many, check, seconds, folder, count)
 
 
 @needs_fork
@@ -357,41 +333,19 @@ def test_fifty_kills_by_chance_change_nothing(whole, tmp_path):
     by_chance(whole, tmp_path, 50)
 
 
-def die(*arguments):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def at(number, module, name, after=False):
-    """Be killed at, or right after, the call of this number."""
-
-    def prepare():
-        original, calls = getattr(module, name), itertools.count(1)
-
-        def counted(*arguments, **options):
-            if next(calls) < number:
-                return original(*arguments, **options)
-            if after:
-                original(*arguments, **options)
-            return die()
-
-        setattr(module, name, counted)
-
-    return prepare
-
-
 POINTS = {
-    "before anything": (at(1, sharding, "write_ids"), False),
-    "ids written": (at(1, sharding, "write_ids", after=True), False),
-    "a shard written": (at(1, sharding, "write_shard", after=True), False),
-    "the last shard written": (at(10, sharding, "write_shard", after=True), False),
-    "index begun": (at(11, sharding, "written"), False),
-    "before the rename": (at(1, folders.os, "rename"), False),
-    "after the rename": (at(1, folders.os, "rename", after=True), True),
+    "before anything": (killed_at(sharding, "write_ids", 1), False),
+    "ids written": (killed_at(sharding, "write_ids", 1, after=True), False),
+    "a shard written": (killed_at(sharding, "write_shard", 1, after=True), False),
+    "the last shard written": (killed_at(sharding, "write_shard", 10, after=True), False),
+    "index begun": (killed_at(sharding, "written", 11), False),
+    "before the rename": (killed_at(folders.os, "rename", 1), False),
+    "after the rename": (killed_at(folders.os, "rename", 1, after=True), True),
 }
 
 
 @needs_fork
-@pytest.mark.parametrize("prepare, left", POINTS.values(), ids=POINTS)
-def test_a_kill_at_each_fixed_point_changes_nothing(whole, tmp_path, prepare, left):
-    assert os.waitpid(begin(tmp_path, prepare), 0)[1] == signal.SIGKILL
+@pytest.mark.parametrize("first, left", POINTS.values(), ids=POINTS)
+def test_a_kill_at_each_fixed_point_changes_nothing(whole, tmp_path, first, left):
+    assert os.waitpid(forked(write_many, tmp_path, first), 0)[1] == signal.SIGKILL
     assert check_after_kill(tmp_path, whole[0]) is left

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from damage import NO_OBJECT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_texts import DOCUMENTS, FILES, TOKENIZER, Numbers, mutations
@@ -302,17 +303,7 @@ def test_another_version_is_named(copy):
     refused(copy, "has version 2, this gptlib reads 1: use the gptlib that wrote it")
 
 
-BAD = {
-    "a number": b"7",
-    "a list": b"[]",
-    "empty": b"",
-    "deep": b"[" * 100_000,
-    "not text": b"\xff\xfe{}",
-    "long number": b'{"sha256": ' + b"9" * 5_000 + b"}",
-}
-
-
-@pytest.mark.parametrize("content", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("content", NO_OBJECT.values(), ids=NO_OBJECT)
 def test_an_index_that_is_none_is_named(copy, content):
     (copy / INDEX).write_bytes(content)
     refused(copy, r"shards\.json cannot be read")
