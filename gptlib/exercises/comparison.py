@@ -1,0 +1,142 @@
+"""Compare what came with what was expected, and say where they part."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ATOL, RTOL = 1e-5, 1e-5  # two ways of adding up float32 numbers differ by less
+SHOWN = 60  # characters of a value in a message
+
+
+def difference(expected: Any, came: Any, reveal: bool = True) -> str | None:
+    """Return the first difference as one line, or None when there is none.
+
+    Args:
+        expected, came: numbers, text, bytes, None, tensors, generators, modules, and sequences
+            and dictionaries of these. Of other objects only the class is compared.
+        reveal: whether the line may say what was expected.
+    """
+    found = _difference(expected, came)
+    if found is None:
+        return None
+    where, wanted, got = found
+    place = f"at {where} " if where else ""
+    return (
+        f"{place}expected {wanted}, came {got}" if reveal else f"{place}came {got}: that is not it"
+    )
+
+
+Found = tuple[str, str, str] | None  # where, what was expected, what came
+
+
+def _difference(expected: Any, came: Any) -> Found:
+    if isinstance(expected, Tensor):
+        return _tensors(expected, came)
+    if isinstance(expected, torch.Generator):
+        same = isinstance(came, torch.Generator) and torch.equal(
+            expected.get_state(), came.get_state()
+        )
+        return None if same else ("", "another position in the random numbers", "this one")
+    if isinstance(expected, nn.Module):
+        return _modules(expected, came)
+    if isinstance(expected, str | bytes | None):
+        return None if type(came) is type(expected) and came == expected else _two(expected, came)
+    if isinstance(expected, bool | int | float):
+        return _numbers(expected, came)
+    if isinstance(expected, Mapping):
+        return _mappings(expected, came)
+    if isinstance(expected, Sequence):
+        return _sequences(expected, came)
+    if isinstance(expected, set | frozenset):
+        return None if came == expected else _two(expected, came)
+    return None if type(came) is type(expected) else _two(expected, came)
+
+
+def _tensors(expected: Tensor, came: Any) -> Found:
+    if not isinstance(came, Tensor):
+        return "", f"a tensor of shape {tuple(expected.shape)}", described(came)
+    if came.shape != expected.shape:
+        return "", f"shape {tuple(expected.shape)}", f"shape {tuple(came.shape)}"
+    if came.dtype != expected.dtype:
+        return "", str(expected.dtype), str(came.dtype)
+    wanted, got = expected.detach().double(), came.detach().double()
+    near = torch.isclose(got, wanted, atol=ATOL, rtol=RTOL, equal_nan=True)
+    if near.all():
+        return None
+    first = tuple((~near).nonzero()[0].tolist())
+    where = f"{list(first)}, the first of {int((~near).sum()):,} of {near.numel():,} places,"
+    whole = not expected.is_floating_point()
+    number = (lambda x: str(int(x))) if whole else (lambda x: f"{float(x):.5g}")
+    return where if first else "", number(wanted[first]), number(got[first])
+
+
+def _numbers(expected: float, came: Any) -> Found:
+    if isinstance(came, Tensor) and came.numel() == 1:
+        came = came.item()
+    if isinstance(came, bool | int | float) or hasattr(came, "__float__"):
+        left, right = float(expected), float(came)
+        if left == right or abs(left - right) <= ATOL + RTOL * abs(left) or left != left != right:
+            if left != left and right == right:
+                return _two(expected, came)
+            return None
+    return _two(expected, came)
+
+
+def _sequences(expected: Sequence[Any], came: Any) -> Found:
+    if not isinstance(came, Sequence) or isinstance(came, str | bytes):
+        return _two(expected, came)
+    for index, (left, right) in enumerate(zip(expected, came, strict=False)):
+        found = _difference(left, right)
+        if found is not None:
+            where, wanted, got = found
+            return (f"[{index}]{where}" if where else f"[{index}]"), wanted, got
+    if len(came) != len(expected):
+        return (
+            "",
+            f"{len(expected):,} elements, {described(expected)}",
+            (f"{len(came):,}, {described(came)}"),
+        )
+    return None
+
+
+def _mappings(expected: Mapping[Any, Any], came: Any) -> Found:
+    if not isinstance(came, Mapping):
+        return _two(expected, came)
+    for key, value in expected.items():
+        if key not in came:
+            return "", f"the key {key!r}", f"the keys {described(list(came))}"
+        found = _difference(value, came[key])
+        if found is not None:
+            where, wanted, got = found
+            return f"{key!r}{' ' + where if where else ''}", wanted, got
+    surplus = [key for key in came if key not in expected]
+    return ("", "no other key", f"the key {surplus[0]!r} too") if surplus else None
+
+
+def _modules(expected: nn.Module, came: Any) -> Found:
+    if not isinstance(came, nn.Module):
+        return _two(expected, came)
+    if came.training != expected.training:
+        names = {True: "train mode", False: "eval mode"}
+        return "", names[expected.training], names[came.training]
+    return _mappings(expected.state_dict(), came.state_dict())
+
+
+def _two(expected: Any, came: Any) -> Found:
+    return "", described(expected), described(came)
+
+
+def described(value: Any) -> str:
+    """A value in a few words."""
+    if value is None:
+        return "None (is the return missing?)"
+    if isinstance(value, Tensor):
+        if value.numel() == 1:
+            return f"{value.item():.5g}"
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = repr(value)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"

@@ -1,0 +1,107 @@
+"""What an exercise is: the right function, cases to try it on, and the mistakes people make.
+
+A check calls the learner's function and the right one on the same cases and compares what is
+seen. The known mistakes are functions too, so a wrong answer that behaves like one of them can be
+told what it looks like, and a test can prove that the check rejects every one.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+Function = Callable[..., Any]
+LONGEST = 100_000  # elements taken from an iterator: one that never ends is cut here
+
+
+class Case(NamedTuple):
+    """One call: how it is named in a message, and the arguments."""
+
+    label: str  # such as "B 2, T 5, H 3, D 4"
+    arguments: tuple[Any, ...]
+
+
+def result(function: Function, *arguments: Any) -> dict[str, Any]:
+    """What is seen of a plain function: its result; an iterator's elements as a list."""
+    value = function(*arguments)
+    if hasattr(value, "__next__"):
+        value = list(islice(value, LONGEST))
+    return {"the result": value}
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise; ``check.<name>(my_<name>)`` in its notebook tries the learner's function.
+
+    Args:
+        name: of the check, and of the learner's function without its ``my_``.
+        notebook: the file's name without its ending.
+        rating: 1, 2 or 3 stars.
+        minutes: that a learner may need.
+        right: the function to compare with, the package's own where there is one.
+        cases: yields the same cases each time it is called, made anew, so that a function that
+            changes its arguments harms nobody.
+        mistakes: wrong functions that people really write; each docstring is the sentence that
+            a learner reads who made this mistake.
+        also_right: right ones in another style, which the check has to accept.
+        given: for an exercise that asks to spot the bug, the one of the mistakes that is shown.
+        observe: calls a function with a case's arguments and returns what is compared, by name.
+            The arguments are compared afterwards in any case.
+        reveal: whether a failed check says what was expected.
+    """
+
+    name: str
+    notebook: str
+    rating: int
+    minutes: int
+    right: Function
+    cases: Callable[[], Iterable[Case]]
+    mistakes: tuple[Function, ...]
+    also_right: tuple[Function, ...] = ()
+    given: Function | None = None
+    observe: Callable[..., dict[str, Any]] = result
+    reveal: bool = True
+
+    @property
+    def stars(self) -> str:
+        """The rating as it stands in the notebook."""
+        return "★" * self.rating + "☆" * (3 - self.rating)
+
+
+class Failed(NamedTuple):
+    """A call that raised."""
+
+    kind: str  # the exception's class
+    message: str
+    line: int | None  # in the learner's own code
+
+
+def outcomes(exercise: Exercise, function: Function) -> Iterator[tuple[str, Any]]:
+    """Yield each case's label and what was seen: a dictionary of names and values, or Failed.
+
+    Raises NotImplementedError where the function does.
+    """
+    names = list(inspect.signature(exercise.right).parameters)
+    for label, arguments in exercise.cases():
+        try:
+            seen = exercise.observe(function, *arguments)
+        except NotImplementedError:
+            raise
+        except (Exception, SystemExit) as problem:
+            yield label, failure(problem, function)
+            continue
+        after = {f"{n}, after the call": a for n, a in zip(names, arguments, strict=False)}
+        yield label, {**seen, **after}
+
+
+def failure(problem: BaseException, function: Function) -> Failed:
+    """What is told of an exception: never a line of ours."""
+    own = getattr(getattr(function, "__code__", None), "co_filename", None)
+    line, trace = None, problem.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == own:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    message = str(problem).strip().split("\n", 1)[0][:200]
+    return Failed(type(problem).__name__, message, line)

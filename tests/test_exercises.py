@@ -1,0 +1,71 @@
+"""Every check is proved: it rejects the known mistakes, each by its name, and accepts the rest."""
+
+import inspect
+from collections import Counter
+
+import pytest
+
+from gptlib.exercises.catalogue import EXERCISES, ROOMS
+from gptlib.exercises.verdict import judge, sentence
+
+EVERY = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+MISTAKES = [(exercise, mistake) for exercise in EXERCISES.values() for mistake in exercise.mistakes]
+STYLES = [
+    (exercise, function)
+    for exercise in EXERCISES.values()
+    for function in (exercise.right, *exercise.also_right)
+]
+
+
+def named(pairs):
+    return [f"{exercise.name}-{function.__name__}" for exercise, function in pairs]
+
+
+@pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=named(MISTAKES))
+def test_every_known_mistake_is_rejected_and_told_what_it_looks_like(exercise, mistake):
+    verdict = judge(exercise, mistake)
+    assert verdict.done and not verdict.passed
+    assert verdict.message.endswith(sentence(mistake))
+
+
+@pytest.mark.parametrize(("exercise", "function"), STYLES, ids=named(STYLES))
+def test_every_right_implementation_is_accepted(exercise, function):
+    verdict = judge(exercise, function)
+    assert verdict.passed, verdict.message
+
+
+@EVERY
+def test_an_exercise_has_cases_mistakes_and_right_ones_enough(exercise):
+    assert len(exercise.mistakes) >= 4
+    assert len(exercise.also_right) >= 2
+    assert len(list(exercise.cases())) >= 3 or "clinic" in exercise.name
+    assert exercise.rating in (1, 2, 3) and 5 <= exercise.minutes <= 40
+    assert exercise.given is None or exercise.given in exercise.mistakes
+
+
+@EVERY
+def test_each_mistake_has_a_sentence_that_is_its_own(exercise):
+    sentences = [sentence(mistake) for mistake in exercise.mistakes]
+    assert all(60 >= len(words.split()) >= 4 for words in sentences)
+    assert len(set(sentences)) == len(sentences)
+
+
+def test_every_notebook_has_two_to_four_exercises_of_which_two_know_eight_mistakes():
+    counts = Counter(exercise.notebook for exercise in EXERCISES.values())
+    thorough = Counter(e.notebook for e in EXERCISES.values() if len(e.mistakes) >= 8)
+    assert len(counts) == 9
+    assert all(2 <= count <= 4 for count in counts.values()), counts
+    assert all(thorough[notebook] >= 2 for notebook in counts), thorough
+
+
+def test_there_are_at_least_24_with_six_bugs_to_spot_and_two_clinics():
+    assert len(EXERCISES) == sum(len(room.EXERCISES) for room in ROOMS) >= 24  # no name twice
+    assert sum(exercise.given is not None for exercise in EXERCISES.values()) >= 6
+    assert sum(not exercise.reveal for exercise in EXERCISES.values()) >= 2
+
+
+@EVERY
+def test_all_implementations_take_the_same_arguments(exercise):
+    arity = len(inspect.signature(exercise.right).parameters)
+    for function in (*exercise.mistakes, *exercise.also_right):
+        assert len(inspect.signature(function).parameters) == arity, function.__name__
