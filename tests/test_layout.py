@@ -1,5 +1,7 @@
 """Weights laid out for writing: the same numbers, or nearly the same for a quarter of the bytes."""
 
+from functools import partialmethod
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from gptlib.data.corpora import load_corpus
 from gptlib.data.windows import windows
 from gptlib.errors import ConfigError
 from gptlib.generation import CachedGPT, generate, lay_out, log_probabilities
-from gptlib.generation.layout import Int8Linear, WideLinear
+from gptlib.generation.layout import BlockedLinear, Int8Linear
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training.optimizer import make_optimizer
@@ -45,9 +47,9 @@ def test_both_kinds_compute_what_a_linear_layer_does(
     linear, x = nn.Linear(*sizes, bias=bias), torch.randn(*shape, sizes[0])
     with torch.no_grad():
         expected = linear(x)
-        wide = WideLinear(linear.weight, linear.bias)(x)
+        blocked = BlockedLinear(linear.weight, linear.bias)(x)
         rounded = Int8Linear(linear.weight, linear.bias)(x)
-    torch.testing.assert_close(wide, expected)
+    torch.testing.assert_close(blocked, expected)
     # half a step of 1/127 in each weight, and of the range over 127 in each input
     steps = x.abs().max() * linear.weight.abs().max() * sizes[0] * (0.5 / 127 + 1 / 127)
     assert rounded.shape == expected.shape and (rounded - expected).abs().max() <= steps + 1e-6
@@ -118,3 +120,25 @@ def test_dtypes_that_cannot_work_are_named() -> None:
         lay_out(small_model(), "int4")
     with pytest.raises(ConfigError, match="dtype int8 is for CPUs, the model is on meta"):
         lay_out(GPT(SMALL).to("meta"), "int8")
+
+
+def test_a_compiled_model_writes_the_same_text_and_keeps_its_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compile = nn.Module.compile  # traced as ever, but no C++ compiler is asked for
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda part, **kw: compile(part, backend="eager", **kw)
+    )
+    expected = generate(small_model(), [1, 2, 3], 8, temperature=0)
+    fast = lay_out(small_model(), compiled=True)
+    assert all(block.mlp._compiled_call_impl is not None for block in fast.blocks)
+    assert generate(CachedGPT(fast), [1, 2, 3], 8, temperature=0) == expected
+    assert fast.state_dict().keys() == small_model().state_dict().keys()
+    with pytest.raises(ConfigError, match="int8 layers cannot be compiled: leave one"):
+        lay_out(small_model(), "int8", compiled=True)
+
+
+def test_without_onednn_the_model_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    model = small_model()
+    assert lay_out(model) is model

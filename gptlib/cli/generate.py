@@ -42,6 +42,10 @@ def generate(
         str,
         typer.Option(help="float32; int8: a few times faster on a CPU; bfloat16: on a GPU."),
     ] = "float32",
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="For GPUs: compile the MLPs. A CPU is faster without."),
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(min=0, max=MAX_SEED, help="The same seed writes the same text.")
     ] = None,
@@ -60,7 +64,7 @@ def generate(
 
     settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     settings |= {"max_new_tokens": max_new_tokens, "repetition_penalty": repetition_penalty}
-    writer = Writer(model, prompt, dtype)
+    writer = Writer(model, prompt, dtype, compiled)
     if stream:
         show_stream(writer, settings)
     else:

@@ -40,12 +40,14 @@ class Writer:
     Args:
         source: which model; see :func:`open_model`.
         prompt: the text to continue.
-        dtype: see :func:`lay_out`.
+        dtype, compiled: see :func:`lay_out`.
     """
 
-    def __init__(self, source: str, prompt: str, dtype: str = "float32") -> None:
+    def __init__(
+        self, source: str, prompt: str, dtype: str = "float32", compiled: bool = False
+    ) -> None:
         model, self.tokenizer = open_model(source)
-        self.model = lay_out(model, dtype)
+        self.model = lay_out(model, dtype, compiled)
         self.prompt = prompt
         self.prompt_ids = self.tokenizer.encode(prompt)
         self.speed = Speed()
