@@ -89,6 +89,25 @@ def test_float32_at_the_scale_of_gpt2_agrees_to_1e_5(tmp_path: Path) -> None:
         torch.testing.assert_close(theirs(ids).logits, ours(ids), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [("gpt2", {})] + [(f"gpt2-{size}", {"n_layers": 2}) for size in ("medium", "large", "xl")],
+)
+def test_every_size_of_gpt2_goes_out_and_comes_back(
+    name: str, cut: dict[str, int], tmp_path: Path
+) -> None:
+    config = GPTConfig.named(name, **cut)
+    ours, _ = twins(config, 0.1, torch.float64)  # the 124M model whole, the others at full width
+    export_model(tmp_path / "out", ours, None)
+    theirs, ids = opened(tmp_path / "out"), random_ids(config, 2, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(ids).logits, ours(ids), rtol=1e-8, atol=1e-8)
+    assert_same_text(ours, theirs, ids[0, :32].tolist())
+    again, _ = import_model(tmp_path / "out", torch.float64)
+    assert all(map(torch.equal, again.state_dict().values(), ours.state_dict().values()))
+
+
 def test_a_folder_holds_what_was_promised_and_nothing_else(
     tokenizer: BPETokenizer, tmp_path: Path
 ) -> None:

@@ -1,7 +1,5 @@
 """Weights laid out for writing: the same numbers, or nearly the same for a quarter of the bytes."""
 
-from functools import partialmethod
-
 import pytest
 import torch
 from hypothesis import given, settings
