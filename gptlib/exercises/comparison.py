@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,15 +74,14 @@ def _tensors(expected: Tensor, came: Any) -> Found:
 
 
 def _numbers(expected: float, came: Any) -> Found:
-    if isinstance(came, Tensor) and came.numel() == 1:
+    if isinstance(came, np.generic) or (isinstance(came, Tensor) and came.numel() == 1):
         came = came.item()
-    if isinstance(came, bool | int | float) or hasattr(came, "__float__"):
-        left, right = float(expected), float(came)
-        if left == right or abs(left - right) <= ATOL + RTOL * abs(left) or left != left != right:
-            if left != left and right == right:
-                return _two(expected, came)
-            return None
-    return _two(expected, came)
+    if not isinstance(came, int | float):
+        return _two(expected, came)
+    slack = ATOL + RTOL * abs(expected) if isinstance(expected, float) else 0  # integers: none
+    near = expected == came or expected - slack <= came <= expected + slack
+    both_nan = expected != expected and came != came
+    return None if near or both_nan else _two(expected, came)
 
 
 def _sequences(expected: Sequence[Any], came: Any) -> Found:
