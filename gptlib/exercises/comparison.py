@@ -60,17 +60,20 @@ def _tensors(expected: Tensor, came: Any) -> Found:
         return "", f"a tensor of shape {tuple(expected.shape)}", described(came)
     if came.shape != expected.shape:
         return "", f"shape {tuple(expected.shape)}", f"shape {tuple(came.shape)}"
-    if came.dtype != expected.dtype:
-        return "", str(expected.dtype), str(came.dtype)
-    wanted, got = expected.detach().double(), came.detach().double()
-    near = torch.isclose(got, wanted, atol=ATOL, rtol=RTOL, equal_nan=True)
+    for kind in ("dtype", "device", "layout"):
+        if getattr(came, kind) != getattr(expected, kind):
+            return "", str(getattr(expected, kind)), str(getattr(came, kind))
+    wanted, got = expected.detach(), came.detach()
+    if wanted.is_floating_point():  # integers and booleans have to be the same
+        wanted, got = wanted.double(), got.double()
+        near = torch.isclose(got, wanted, atol=ATOL, rtol=RTOL, equal_nan=True)
+    else:
+        near = got == wanted
     if near.all():
         return None
     first = tuple((~near).nonzero()[0].tolist())
     where = f"{list(first)}, the first of {int((~near).sum()):,} of {near.numel():,} places,"
-    whole = not expected.is_floating_point()
-    number = (lambda x: str(int(x))) if whole else (lambda x: f"{float(x):.5g}")
-    return where if first else "", number(wanted[first]), number(got[first])
+    return where if first else "", described(wanted[first]), described(got[first])
 
 
 def _numbers(expected: float, came: Any) -> Found:
@@ -133,10 +136,10 @@ def described(value: Any) -> str:
     if value is None:
         return "None (is the return missing?)"
     if isinstance(value, Tensor):
-        if value.numel() == 1:
-            return f"{value.item():.5g}"
-        return f"a tensor of shape {tuple(value.shape)}"
+        if value.numel() != 1 or value.is_meta:
+            return f"a tensor of shape {tuple(value.shape)}"
+        value = value.item()
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.6g}"  # digits enough to tell apart what RTOL does
     text = repr(value)
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
