@@ -1,6 +1,7 @@
 """Compare what came with what was expected, and say where they part."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ def difference(expected: Any, came: Any, reveal: bool = True) -> str | None:
 
     Args:
         expected, came: numbers, text, bytes, None, tensors, generators, modules, and sequences
-            and dictionaries of these. Of other objects only the class is compared.
+            and dictionaries of these; other objects by their own equality, and where they
+            have none, such as functions, by class only.
         reveal: whether the line may say what was expected.
     """
     found = _difference(expected, came)
@@ -42,8 +44,8 @@ def _difference(expected: Any, came: Any) -> Found:
         return None if same else ("", "another position in the random numbers", "this one")
     if isinstance(expected, nn.Module):
         return _modules(expected, came)
-    if isinstance(expected, str | bytes | None):
-        return None if type(came) is type(expected) and came == expected else _two(expected, came)
+    if isinstance(expected, str | bytes):
+        return _texts(expected, came)
     if isinstance(expected, bool | int | float):
         return _numbers(expected, came)
     if isinstance(expected, Mapping):
@@ -51,8 +53,15 @@ def _difference(expected: Any, came: Any) -> Found:
     if isinstance(expected, Sequence):
         return _sequences(expected, came)
     if isinstance(expected, set | frozenset):
-        return None if came == expected else _two(expected, came)
-    return None if type(came) is type(expected) else _two(expected, came)
+        same = isinstance(came, set | frozenset) and came == expected
+        return None if same else _two(expected, came)
+    if type(came) is not type(expected):
+        return _two(expected, came)
+    if is_dataclass(expected):
+        return _mappings(vars(expected), vars(came))
+    if type(expected).__eq__ is object.__eq__ and not isinstance(expected, torch.dtype):
+        return None  # functions, optimizers: no two are equal
+    return None if came == expected else _two(expected, came)
 
 
 def _tensors(expected: Tensor, came: Any) -> Found:
@@ -74,6 +83,17 @@ def _tensors(expected: Tensor, came: Any) -> Found:
     first = tuple((~near).nonzero()[0].tolist())
     where = f"{list(first)}, the first of {int((~near).sum()):,} of {near.numel():,} places,"
     return where if first else "", described(wanted[first]), described(got[first])
+
+
+def _texts(expected: str | bytes, came: Any) -> Found:
+    if type(came) is type(expected) and came == expected:
+        return None
+    if type(came) is not type(expected) or max(len(expected), len(came)) <= SHOWN:
+        return _two(expected, came)
+    pairs = zip(expected, came, strict=False)
+    place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(expected), len(came)))
+    start = max(0, place - SHOWN // 3)  # with a little of what stands before it
+    return f"[{place}]", described(expected[start:]), described(came[start:])
 
 
 def _numbers(expected: float, came: Any) -> Found:
@@ -128,7 +148,7 @@ def _modules(expected: nn.Module, came: Any) -> Found:
 
 
 def _two(expected: Any, came: Any) -> Found:
-    return "", described(expected), described(came)
+    return "", "None" if expected is None else described(expected), described(came)
 
 
 def described(value: Any) -> str:
@@ -141,5 +161,5 @@ def described(value: Any) -> str:
         value = value.item()
     if isinstance(value, float):
         return f"{value:.6g}"  # digits enough to tell apart what RTOL does
-    text = repr(value)
+    text = " ".join(repr(value).split("\n"))
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
