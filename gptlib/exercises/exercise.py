@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from traceback import walk_tb
 from typing import Any, NamedTuple
 
 Function = Callable[..., Any]
@@ -96,12 +97,13 @@ def outcomes(exercise: Exercise, function: Function) -> Iterator[tuple[str, Any]
 
 
 def failure(problem: BaseException, function: Function) -> Failed:
-    """What is told of an exception: never a line of ours."""
-    own = getattr(getattr(function, "__code__", None), "co_filename", None)
-    line, trace = None, problem.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == own:
-            line = trace.tb_lineno
-        trace = trace.tb_next
+    """What is told of an exception: never a line of ours, nor of a library."""
+    module = getattr(function, "__module__", None)  # of the notebook, also through a decorator
+    own = [
+        (frame.f_code.co_filename, line)
+        for frame, line in walk_tb(problem.__traceback__)
+        if frame.f_globals.get("__name__") == module
+    ]
+    lines = [line for file, line in own if file == own[0][0]]  # each cell is a file by itself
     message = str(problem).strip().split("\n", 1)[0][:200]
-    return Failed(type(problem).__name__, message, line)
+    return Failed(type(problem).__name__, message, lines[-1] if lines else None)

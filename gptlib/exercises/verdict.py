@@ -79,7 +79,7 @@ def told(expected: Any, came: Any, exercise: Exercise) -> str:
     """One line on how two outcomes differ."""
     if isinstance(came, Failed):
         line = f" in line {came.line} of your cell" if came.line else ""
-        return f"{came.kind}{line}: {came.message}"
+        return f"{came.kind}{line}: {came.message}" if came.message else f"{came.kind}{line}"
     if isinstance(expected, Failed):
         return f"expected the error {expected.kind}, came no error"
     for name, value in expected.items():
