@@ -55,9 +55,13 @@ def judge(exercise: Exercise, function: Any) -> Verdict:
 
 def likely(exercise: Exercise, came: list[tuple[str, Any]]) -> list[str]:
     """The sentence of the known mistake that behaves in the same way on every case, if any does."""
+    by_error_only = all(isinstance(seen, Failed) for _, seen in came)  # then its words count too
     for mistake in exercise.mistakes:
         wrong = outcomes(exercise, mistake)
-        if not any(parts(a, b) for (_, a), (_, b) in zip(wrong, came, strict=True)):
+        if not any(
+            parts(a, b) or (by_error_only and a.message != b.message)
+            for (_, a), (_, b) in zip(wrong, came, strict=True)
+        ):
             return [sentence(mistake)]
     return []
 
@@ -78,8 +82,11 @@ def parts(expected: Any, came: Any) -> bool:
 def told(expected: Any, came: Any, exercise: Exercise) -> str:
     """One line on how two outcomes differ."""
     if isinstance(came, Failed):
+        wanted = (
+            f"expected the error {expected.kind}, came " if isinstance(expected, Failed) else ""
+        )
         line = f" in line {came.line} of your cell" if came.line else ""
-        return f"{came.kind}{line}: {came.message}" if came.message else f"{came.kind}{line}"
+        return f"{wanted}{came.kind}{line}{': ' if came.message else ''}{came.message}"
     if isinstance(expected, Failed):
         return f"expected the error {expected.kind}, came no error"
     for name, value in expected.items():
