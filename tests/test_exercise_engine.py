@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gptlib.exercises import check
 from gptlib.exercises.catalogue import EXERCISES
 from gptlib.exercises.comparison import difference
-from gptlib.exercises.exercise import Case, Exercise
+from gptlib.exercises.exercise import Case, Exercise, outcomes
 from gptlib.exercises.verdict import judge, sentence
 
 NAN, INF = math.nan, math.inf
@@ -385,6 +385,15 @@ def test_a_check_draws_the_same_each_time_and_nothing_that_others_draw():
     assert judge(exercise, draws).passed
     wrong(lambda numbers: [random.random(), torch.rand(2), 1], exercise)
     assert torch.equal(torch.rand(3), following[0]) and random.random() == following[1]
+
+
+def test_what_is_seen_does_not_hang_on_what_was_drawn_before():
+    exercise = Exercise("doubled", "02_attention", 1, 5, draws, made_by_chance, mistakes=())
+    seen = [list(outcomes(exercise, draws))]
+    torch.manual_seed(2)
+    random.seed(2)
+    seen.append(list(outcomes(exercise, draws)))
+    assert difference(*seen) is None
 
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
