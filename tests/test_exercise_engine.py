@@ -332,10 +332,11 @@ def test_an_error_that_was_expected_is_compared_by_its_class():
     assert "expected the error ValueError, came KeyError" in wrong(lambda n: {}["a"], exercise)
 
 
-def test_ctrl_c_stops_a_check():
-    def interrupted(numbers):
-        raise KeyboardInterrupt
+def interrupted(numbers):
+    raise KeyboardInterrupt
 
+
+def test_ctrl_c_stops_a_check():
     with pytest.raises(KeyboardInterrupt):
         judge(EXERCISE, interrupted)
 
@@ -402,6 +403,18 @@ def test_the_checks_of_the_course_draw_nothing_that_others_draw(exercise):
     judge(exercise, lambda *arguments: None)
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())
+
+
+def test_a_check_computes_in_one_thread_and_gives_the_others_back():
+    def threads(numbers):
+        return torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    exercise = Exercise("doubled", "02_attention", 1, 5, lambda numbers: 1, cases, mistakes=())
+    assert judge(exercise, threads).passed
+    with pytest.raises(KeyboardInterrupt):
+        judge(exercise, interrupted)
+    assert torch.get_num_threads() == before
 
 
 # -- how it is called

@@ -1,7 +1,11 @@
 """Try a learner's function and say what was found: passed, not done yet, or what is wrong."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from gptlib.exercises.comparison import difference
 from gptlib.exercises.exercise import Exercise, Failed, Function, NotDone, outcomes
@@ -22,6 +26,18 @@ class Verdict:
         return f"{sign} {self.exercise}: {self.message}"
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Threads that share a tensor of a few numbers mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def judge(exercise: Exercise, function: Any) -> Verdict:
     """Compare a function with the right one on every case.
 
