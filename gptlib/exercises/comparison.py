@@ -1,8 +1,10 @@
 """Compare what came with what was expected, and say where they part."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,8 @@ def difference(expected: Any, came: Any, reveal: bool = True) -> str | None:
 
     Args:
         expected, came: numbers, text, bytes, None, tensors, generators, modules, and sequences
-            and dictionaries of these. Of other objects only the class is compared.
+            and dictionaries of these; other objects by their own equality, and where they
+            have none, such as functions, by class only.
         reveal: whether the line may say what was expected.
     """
     found = _difference(expected, came)
@@ -41,8 +44,8 @@ def _difference(expected: Any, came: Any) -> Found:
         return None if same else ("", "another position in the random numbers", "this one")
     if isinstance(expected, nn.Module):
         return _modules(expected, came)
-    if isinstance(expected, str | bytes | None):
-        return None if type(came) is type(expected) and came == expected else _two(expected, came)
+    if isinstance(expected, str | bytes):
+        return _texts(expected, came)
     if isinstance(expected, bool | int | float):
         return _numbers(expected, came)
     if isinstance(expected, Mapping):
@@ -50,8 +53,16 @@ def _difference(expected: Any, came: Any) -> Found:
     if isinstance(expected, Sequence):
         return _sequences(expected, came)
     if isinstance(expected, set | frozenset):
-        return None if came == expected else _two(expected, came)
-    return None if type(came) is type(expected) else _two(expected, came)
+        same = isinstance(came, set | frozenset) and came == expected
+        return None if same else _two(expected, came)
+    if type(came) is not type(expected):
+        return _two(expected, came)
+    if is_dataclass(expected):
+        return _mappings(vars(expected), vars(came))
+    without_equality = callable(expected) or type(expected).__eq__ is object.__eq__
+    if without_equality and not isinstance(expected, torch.dtype):  # functions, optimizers
+        return None
+    return None if came == expected else _two(expected, came)
 
 
 def _tensors(expected: Tensor, came: Any) -> Found:
@@ -59,29 +70,42 @@ def _tensors(expected: Tensor, came: Any) -> Found:
         return "", f"a tensor of shape {tuple(expected.shape)}", described(came)
     if came.shape != expected.shape:
         return "", f"shape {tuple(expected.shape)}", f"shape {tuple(came.shape)}"
-    if came.dtype != expected.dtype:
-        return "", str(expected.dtype), str(came.dtype)
-    wanted, got = expected.detach().double(), came.detach().double()
-    near = torch.isclose(got, wanted, atol=ATOL, rtol=RTOL, equal_nan=True)
+    for kind in ("dtype", "device", "layout"):
+        if getattr(came, kind) != getattr(expected, kind):
+            return "", str(getattr(expected, kind)), str(getattr(came, kind))
+    wanted, got = expected.detach(), came.detach()
+    if wanted.is_floating_point():  # integers and booleans have to be the same
+        wanted, got = wanted.double(), got.double()
+        near = torch.isclose(got, wanted, atol=ATOL, rtol=RTOL, equal_nan=True)
+    else:
+        near = got == wanted
     if near.all():
         return None
     first = tuple((~near).nonzero()[0].tolist())
     where = f"{list(first)}, the first of {int((~near).sum()):,} of {near.numel():,} places,"
-    whole = not expected.is_floating_point()
-    number = (lambda x: str(int(x))) if whole else (lambda x: f"{float(x):.5g}")
-    return where if first else "", number(wanted[first]), number(got[first])
+    return where if first else "", described(wanted[first]), described(got[first])
+
+
+def _texts(expected: str | bytes, came: Any) -> Found:
+    if type(came) is type(expected) and came == expected:
+        return None
+    if type(came) is not type(expected) or max(len(expected), len(came)) <= SHOWN:
+        return _two(expected, came)
+    pairs = zip(expected, came, strict=False)
+    place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(expected), len(came)))
+    start = max(0, place - SHOWN // 3)  # with a little of what stands before it
+    return f"[{place}]", described(expected[start:]), described(came[start:])
 
 
 def _numbers(expected: float, came: Any) -> Found:
-    if isinstance(came, Tensor) and came.numel() == 1:
+    if isinstance(came, np.generic) or (isinstance(came, Tensor) and came.numel() == 1):
         came = came.item()
-    if isinstance(came, bool | int | float) or hasattr(came, "__float__"):
-        left, right = float(expected), float(came)
-        if left == right or abs(left - right) <= ATOL + RTOL * abs(left) or left != left != right:
-            if left != left and right == right:
-                return _two(expected, came)
-            return None
-    return _two(expected, came)
+    if not isinstance(came, int | float):
+        return _two(expected, came)
+    slack = ATOL + RTOL * abs(expected) if isinstance(expected, float) else 0  # integers: none
+    near = expected == came or expected - slack <= came <= expected + slack
+    both_nan = expected != expected and came != came
+    return None if near or both_nan else _two(expected, came)
 
 
 def _sequences(expected: Sequence[Any], came: Any) -> Found:
@@ -125,7 +149,7 @@ def _modules(expected: nn.Module, came: Any) -> Found:
 
 
 def _two(expected: Any, came: Any) -> Found:
-    return "", described(expected), described(came)
+    return "", "None" if expected is None else described(expected), described(came)
 
 
 def described(value: Any) -> str:
@@ -133,10 +157,10 @@ def described(value: Any) -> str:
     if value is None:
         return "None (is the return missing?)"
     if isinstance(value, Tensor):
-        if value.numel() == 1:
-            return f"{value.item():.5g}"
-        return f"a tensor of shape {tuple(value.shape)}"
+        if value.numel() != 1 or value.is_meta:
+            return f"a tensor of shape {tuple(value.shape)}"
+        value = value.item()
     if isinstance(value, float):
-        return f"{value:.6g}"
-    text = repr(value)
+        return f"{value:.6g}"  # digits enough to tell apart what RTOL does
+    text = " ".join(repr(value).split("\n"))
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
