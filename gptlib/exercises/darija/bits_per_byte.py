@@ -22,7 +22,7 @@ def cases() -> Iterator[Case]:
     yield Case("one word in single bytes", ([word], torch.full((1, 6), math.log(256)), [6]))
     yield Case("one word in pairs of bytes", ([word], torch.full((1, 3), math.log(65_536)), [3]))
     generator = torch.Generator().manual_seed(0)
-    rows = ["راني رايح للسوق", "wach rak", "هاذي la robe شابة", "déjà vu", "\ufeffخويا"]
+    rows = ["\ufeffراني رايح للسوق", "wach rak\n", "هاذي la robe شابة", "déjà vu", " خويا"]
     for label, n_rows, width, n_tokens in (
         ("two rows, padded", 2, 12, [11, 4]),
         ("the same rows in fewer tokens", 2, 7, [6, 3]),
