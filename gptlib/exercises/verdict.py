@@ -10,6 +10,8 @@ import torch
 from gptlib.exercises.comparison import difference
 from gptlib.exercises.exercise import Exercise, Failed, Function, NotDone, outcomes
 
+GIVEN = "It still behaves like the function that you were given: the bug is there."
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -70,7 +72,10 @@ def judge(exercise: Exercise, function: Any) -> Verdict:
 
 
 def likely(exercise: Exercise, came: list[tuple[str, Any]]) -> list[str]:
-    """The sentence of the known mistake that behaves in the same way on every case, if any does."""
+    """What is said of the known mistake that behaves in the same way on every case, if any does.
+
+    Of the bug to spot it is said that it is still there, not where.
+    """
     by_error_only = all(isinstance(seen, Failed) for _, seen in came)  # then its words count too
     for mistake in exercise.mistakes:
         wrong = outcomes(exercise, mistake)
@@ -78,7 +83,7 @@ def likely(exercise: Exercise, came: list[tuple[str, Any]]) -> list[str]:
             parts(a, b) or (by_error_only and a.message != b.message)
             for (_, a), (_, b) in zip(wrong, came, strict=True)
         ):
-            return [sentence(mistake)]
+            return [GIVEN if mistake is exercise.given else sentence(mistake)]
     return []
 
 
