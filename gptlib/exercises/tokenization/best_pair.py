@@ -45,6 +45,8 @@ def cases() -> Iterator[Case]:
     yield Case("a tie: th|a and t|hz", (split("th|a t|hz", 4, 4),))
     yield Case("a tie: th|a and th|b", (split("th|a th|b th|ab", 4, 4, 1),))
     yield Case("a tie: th|b and th|a", (split("th|b th|a", 4, 4),))
+    yield Case("a tie: z|a and abc|d", (split("abc|d z|a", 4, 4),))
+    yield Case("two pieces hold a|b", (split("a|b a|b|c x|y", 3, 2, 4),))
     yield Case("the same pair twice in a piece", (split("b|a|n|b|a z|y", 2, 3),))
     yield Case("three alike", (split("a|a|a z|y", 2, 3),))
     yield Case("half letters", ({(b"\xd8", b"\xad"): 1, (b"\xd9", b"\x88"): 1, (b"z", b"z"): 1},))
@@ -111,6 +113,15 @@ def every_other(piece_counts: Pieces) -> BytePair | None:
     return max(counts, key=lambda pair: (counts[pair], pair), default=None)
 
 
+def last_count(piece_counts: Pieces) -> BytePair | None:
+    """This looks like `=` for `+=`: the counts of all pieces that hold a pair add up."""
+    counts: dict[BytePair, int] = {}
+    for tokens, count in piece_counts.items():
+        for pair in pairwise(tokens):
+            counts[pair] = count
+    return max(counts, key=lambda pair: (counts[pair], pair), default=None)
+
+
 def none_to_choose_from(piece_counts: Pieces) -> BytePair | None:
     """This looks like taking the greatest of no pairs at all: return None if there is none."""
     counts = counted(piece_counts)
@@ -164,7 +175,8 @@ EXERCISE = Exercise(
     cases=cases,
     mistakes=(
         *(counts_ignored, over_the_edge, first_seen, last_seen, smallest, glued_first),
-        *(left_half_only, once_per_piece, every_other, none_to_choose_from, with_its_count),
+        *(left_half_only, once_per_piece, every_other, last_count, none_to_choose_from),
+        with_its_count,
     ),
     also_right=(by_sorting, in_a_loop, from_the_queue),
 )

@@ -46,6 +46,10 @@ def cases() -> Iterator[Case]:
     yield Case("seven times a", (b"aaaaaaa", alike))
     crossed = ranked((b"a", b"b"), (b"c", b"d"), (b"b", b"c"), (b"x", b"a"))
     yield Case("xabcdbcbc", (b"xabcdbcbc", crossed))
+    unmade = ranked((b"a", b"b"), (b"b", b"c"), (b"a", b"bc"))
+    yield Case("abc, where a|bc is a merge and ab|c is none", (b"abc", unmade))
+    repeated = ranked((b"r", b"s"), (b"p", b"q"), (b"q", b"rs"))
+    yield Case("rspqrs, p|q is older than q|rs", (b"rspqrs", repeated))
     for word in (" the", " wonderful", " understanding", "café", "نهار", " وحد", "🙂"):
         yield Case(word.replace(" ", "␣"), (word.encode(), ranked(*learned())))
     yield Case("half a letter", (b"\xd9", ranked(*learned())))
@@ -120,6 +124,15 @@ def one_look(piece: bytes, ranks: Ranks) -> list[bytes]:
     return tokens
 
 
+def by_glued_bytes(piece: bytes, ranks: Ranks) -> list[bytes]:
+    """This looks like looking up the glued bytes: other halves may make them, not these two."""
+    known = {left + right: rank for (left, right), rank in ranks.items()}
+    tokens = one_by_one(piece)
+    while pairs := [pair for pair in pairwise(tokens) if pair[0] + pair[1] in known]:
+        tokens = glue(tokens, min(pairs, key=lambda pair: known[pair[0] + pair[1]]))
+    return tokens
+
+
 def characters(piece: bytes, ranks: Ranks) -> list[bytes]:
     """This looks like starting from characters: é, Arabic letters and emoji are several bytes."""
     tokens = [character.encode() for character in piece.decode()]
@@ -161,8 +174,9 @@ def from_the_right(piece: bytes, ranks: Ranks) -> list[bytes]:
     tokens = one_by_one(piece)
     while known := [pair for pair in pairwise(tokens) if pair in ranks]:
         left, right = min(known, key=ranks.__getitem__)
-        tokens = [t[::-1] for t in glue([t[::-1] for t in tokens[::-1]], (right[::-1], left[::-1]))]
-        tokens = tokens[::-1]
+        mirrored = [token[::-1] for token in reversed(tokens)]
+        glued = glue(mirrored, (right[::-1], left[::-1]))
+        tokens = [token[::-1] for token in reversed(glued)]
     return tokens
 
 
@@ -194,6 +208,7 @@ EXERCISE = Exercise(
     cases=cases,
     mistakes=(
         *(longest_match, leftmost, youngest, rank_zero_is_false, one_merge, one_look),
+        by_glued_bytes,
         *(characters, no_pair_left, most_frequent, used_up, from_the_right),
     ),
     also_right=(replayed, one_place_at_a_time),
