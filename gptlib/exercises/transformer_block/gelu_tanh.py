@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from gptlib.block import gelu
-from gptlib.exercises.exercise import Case, Exercise
+from gptlib.exercises.exercise import Case, Exercise, Function
 
 
 def cases() -> Iterator[Case]:
@@ -19,7 +20,16 @@ def cases() -> Iterator[Case]:
     for shape in ((2, 5, 4), (3, 1, 7)):
         yield Case(f"shape {shape}", (2 * torch.randn(shape, generator=generator),))
     yield Case("−1,000, 0 and 1,000", (torch.tensor([-1000.0, 0, 1000]),))
-    yield Case("float64", (torch.randn(6, generator=generator, dtype=torch.float64),))
+    yield Case("float64", (torch.linspace(-4, 4, 41, dtype=torch.float64),))
+
+
+def observe(function: Function, x: Tensor) -> dict[str, Any]:
+    """The result, and in double precision a closer look at it: rounded constants show there."""
+    answer = function(x)
+    seen = {"the result": answer}
+    if x.dtype == torch.float64 and isinstance(answer, Tensor):
+        seen["a thousand times the result"] = 1000 * answer
+    return seen
 
 
 def inner(x: Tensor, cubic: float = 0.044715, factor: float = math.sqrt(2 / math.pi)) -> Tensor:
@@ -45,6 +55,11 @@ def square_for_cube(x: Tensor) -> Tensor:
 def ten_times(x: Tensor) -> Tensor:
     """This looks like a slipped digit: the cubic term's factor is 0.044715."""
     return 0.5 * x * (1 + torch.tanh(inner(x, cubic=0.44715)))
+
+
+def rounded(x: Tensor) -> Tensor:
+    """This looks like a rounded factor: the cubic term's is 0.044715, with all its digits."""
+    return 0.5 * x * (1 + torch.tanh(inner(x, cubic=0.0447)))
 
 
 def root_of_two_pi(x: Tensor) -> Tensor:
@@ -114,8 +129,9 @@ EXERCISE = Exercise(
     right=gelu,
     cases=cases,
     mistakes=(
-        *(exact, no_cube, square_for_cube, ten_times, root_of_two_pi, no_root),
+        *(exact, no_cube, square_for_cube, ten_times, rounded, root_of_two_pi, no_root),
         *(factor_on_x_alone, with_sigmoid, no_half, no_one, gate_alone, relu),
     ),
     also_right=(torch_own, twice_as_a_sigmoid, one_by_one),
+    observe=observe,
 )
