@@ -26,9 +26,9 @@ def encode_piece(piece: bytes, ranks: Ranks) -> list[bytes]:
 
 @cache
 def learned() -> tuple[BytePair, ...]:
-    """600 merges from the sample story and the sample in Darija."""
+    """300 merges from the sample story and the sample in Darija."""
     texts = [load_corpus(name).text for name in ("sample-story", "sample-darija")]
-    return tuple(BPETokenizer.train(texts, 256 + 600).merges)
+    return tuple(BPETokenizer.train(texts, 256 + 300).merges)
 
 
 def ranked(*merges: BytePair) -> Ranks:

@@ -27,7 +27,7 @@ def cases() -> Iterator[Case]:
     generator = torch.Generator().manual_seed(0)
     for B, T, C, H in ((3, 5, 4, 2), (1, 4, 6, 3), (2, 1, 8, 4)):
         config = GPTConfig(width=C, n_heads=H, dropout=0.0, context_length=8)
-        with torch.random.fork_rng(devices=[]):  # PyTorch's own initial values are not used
+        with torch.random.fork_rng(devices=[]):  # the initial values are drawn anew below
             parts = (LayerNorm(C), CausalSelfAttention(config), LayerNorm(C), MLP(config))
         for part in parts:
             for parameter in part.parameters():
