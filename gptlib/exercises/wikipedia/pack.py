@@ -25,7 +25,7 @@ def looked_at(function: Function, documents: Documents, end_of_text: int) -> dic
     """An array's type and its ids."""
     line = function(documents, end_of_text)
     if not isinstance(line, np.ndarray):
-        return {"the result": line, "its class": type(line).__name__}
+        return {"the ids": line, "their type": type(line).__name__}
     return {"the ids": line.tolist(), "their type": line.dtype.name}
 
 

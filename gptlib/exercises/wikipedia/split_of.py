@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gptlib.data.split import split_of
+from gptlib.exercises.comparison import described
 from gptlib.exercises.exercise import Case, Exercise, Function
 from gptlib.exercises.wikipedia.processes import as_in_process
 
@@ -26,6 +27,7 @@ class Salted(bytes):
 
 def cases() -> Iterator[Case]:
     """Many texts, copies of them that differ in form, equal titles, and nearly empty ones."""
+    # As many texts as a multiple of 5 in each: every_tenth then counts the same at each judging.
     near_the_limit = 731, 770, 167, 662, 1_114  # two below 0.1 and three above, all within 0.001
     made_up = [f"An article about number {number}." for number in (*range(55), *near_the_limit)]
     yield Case("60 made-up articles", ([text.encode() for text in made_up],))
@@ -36,9 +38,10 @@ def cases() -> Iterator[Case]:
         for number in range(10)
         for word, space in (("ﬁne café", " "), ("fine cafe\u0301", "\u00a0"), ("Straße", "\u2003"))
     ]
+    written += [f"{word} {number}" for number in range(10) for word in ("mc²", "ＮＩＬＥ")]
     yield Case("letters that Unicode writes in several ways", ([w.encode() for w in written],))
-    titled = [f"Water\n\nWater is fact {number:02} of all." for number in range(40)]
-    yield Case("40 articles of one title and one length", ([text.encode() for text in titled],))
+    titled = [f"Water\n\n{'Water is a fact. ' * 300}{number:02}" for number in range(20)]
+    yield Case("articles that differ in the end alone", ([text.encode() for text in titled],))
     edges = ["", " \n", "a", "الماء", "水", "\u2028the end", "x" * 5_000, "b", "cc", "ß"]
     yield Case("texts of 0, 1, 2 and 5,000 letters", ([text.encode() for text in edges],))
 
@@ -49,9 +52,10 @@ def asked_twice(function: Function, documents: list[bytes]) -> dict[str, Any]:
     for Salted.process, order in enumerate((documents, documents[::-1])):
         with as_in_process(Salted.process):
             sides.append([function(Salted(document)) for document in order])
+    names = [f"text {i}, {described(each.decode())}" for i, each in enumerate(documents)]
     return {
-        "the sides": sides[0],
-        "the sides, asked in another order by another process": sides[1][::-1],
+        **dict(zip(names, sides[0], strict=True)),
+        "another process, another order: the same sides": sides[1][::-1] == sides[0],
     }
 
 
