@@ -13,6 +13,7 @@ from gptlib.generation import evaluating
 from gptlib.model import GPT
 
 Batch = tuple[Tensor, Tensor]
+SMALL = GPTConfig(11, context_length=12, n_layers=1, n_heads=2, width=6, dropout=0.3)
 
 
 def cases() -> Iterator[Case]:
@@ -23,7 +24,8 @@ def cases() -> Iterator[Case]:
         (((3, 5), (3, 5), (2, 5)), False),
         (((2, 7), (4, 3), (1, 2)), True),
     ):
-        model = GPT(GPTConfig(11, context_length=12, n_layers=1, n_heads=2, width=6, dropout=0.3))
+        with torch.random.fork_rng(devices=[]):  # a new model draws
+            model = GPT(SMALL)
         for parameter in model.parameters():
             parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
         ids = [torch.randint(11, (2, *shape), generator=generator) for shape in shapes]

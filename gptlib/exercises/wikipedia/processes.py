@@ -12,13 +12,15 @@ import torch
 def as_in_process(number: int) -> Iterator[None]:
     """Inside, everybody's random numbers begin afresh; afterwards they are where they were."""
     python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        random.seed(number)
-        np.random.seed(number)
-        torch.manual_seed(number)
-        yield
-    random.setstate(python)
-    np.random.set_state(numpy)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            random.seed(number)
+            np.random.seed(number)
+            torch.manual_seed(number)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def drawn() -> list[float]:
