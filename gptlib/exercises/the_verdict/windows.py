@@ -1,12 +1,13 @@
 """Exercise 5.1: a line of ids, cut into windows and their targets."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gptlib.data.windows import windows
-from gptlib.exercises.exercise import Case, Exercise
+from gptlib.exercises.exercise import Case, Exercise, Function
 
 Pair = tuple[Tensor, Tensor]
 
@@ -17,6 +18,13 @@ def cases() -> Iterator[Case]:
     for N, T, stride in ((10, 4, 4), (17, 5, 3), (21, 6, 3), (20, 3, 7), (8, 7, 2), (6, 1, 2)):
         ids = torch.randperm(1_000, generator=generator)[:N].tolist()  # no id twice
         yield Case(f"{N} ids, T {T}, stride {stride}", (ids, T, stride))
+
+
+def x_and_y(function: Function, *arguments: Any) -> dict[str, Any]:
+    """Both tensors by their names."""
+    found = function(*arguments)
+    x, y = found if isinstance(found, tuple | list) and len(found) == 2 else (found, found)
+    return {"x": x, "y": y}
 
 
 def cut(ids: Sequence[int], starts: Iterable[int], T: int, shift: int) -> Pair:
@@ -140,4 +148,5 @@ EXERCISE = Exercise(
         as_floats,
     ),
     also_right=(by_a_loop, by_places),
+    observe=x_and_y,
 )
