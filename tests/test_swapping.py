@@ -189,6 +189,29 @@ class FailsInTraining(MLP):
         return super().forward(x)
 
 
+class FailsLater(MLP):
+    """Works three times in all, then no more."""
+
+    calls = 0
+
+    def forward(self, x):
+        FailsLater.calls += 1
+        if FailsLater.calls > 3:
+            raise SystemExit("enough")
+        return super().forward(x)
+
+
+class NotStarted(nn.Module):
+    def __init__(self, config):
+        pass
+
+
+class Lazy(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.expand = nn.LazyLinear(4 * config.width)
+
+
 class Grows(MLP):
     def forward(self, x):
         return super().forward(x) * (float("inf") if self.training else 1.0)
@@ -216,6 +239,9 @@ NAMED = [
     ("mlp", InHalf, "expected torch.float32, came torch.float16"),
     ("mlp", NotForBool, "not implemented for 'Bool'"),
     ("mlp", FailsInTraining, "of your cell, while training: only"),
+    ("mlp", FailsLater, "of your cell, inside the model: enough"),
+    ("mlp", NotStarted, "AttributeError, inside the model: 'NotStarted' object has no attribute"),
+    ("mlp", Lazy, "inside the model: "),
     ("mlp", Grows, "the loss of step 1 is nan"),
 ]
 

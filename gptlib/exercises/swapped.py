@@ -34,10 +34,10 @@ class Trial(NamedTuple):
     part: type[nn.Module]
     kind: str  # a key of PARTS
 
-    def run(self, action: Callable[[], Any], when: str) -> Any:
+    def run(self, when: str, action: Callable[..., Any], *arguments: Any) -> Any:
         """Do what calls the learner's code; an error there becomes one sentence."""
         try:
-            return action()
+            return action(*arguments)
         except Wrong:
             raise
         except (Exception, SystemExit) as problem:
@@ -75,7 +75,7 @@ def pair(trial: Trial, config: GPTConfig, spread: float) -> tuple[GPT, GPT]:
     arguments = (config.width, config.layer_norm_epsilon) if of_layer_norm else (config,)
     for place, tested in ours.named_modules():
         if re.fullmatch(PARTS[trial.kind][1], place):
-            part = trial.run(lambda: trial.part(*arguments), "when it is made")
+            part = trial.run("when it is made", trial.part, *arguments)
             take_over(part, tested)
             above, _, name = place.rpartition(".")
             setattr(yours.get_submodule(above), name, part)
@@ -103,7 +103,7 @@ def take_over(part: nn.Module, tested: nn.Module) -> None:
 
 def alone(trial: Trial, part: nn.Module, x: Tensor) -> None:
     """Raise Wrong unless x (B, T, C) gives finite numbers of the same shape and is left alone."""
-    before, came = x.clone(), trial.run(lambda: part(x), f"for an input of {tuple(x.shape)}")
+    before, came = x.clone(), trial.run(f"for an input of {tuple(x.shape)}", part, x)
     if not isinstance(came, Tensor):
         raise Wrong(f"expected a tensor of shape {tuple(before.shape)}, came {described(came)}")
     if came.shape != before.shape:

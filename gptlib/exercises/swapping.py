@@ -43,7 +43,9 @@ def swap(**parts: Any) -> Figure | None:
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
         try:
-            return tried(trial_of(parts))
+            trial = trial_of(parts)
+            figure: Figure = trial.run("inside the model", tried, trial)
+            return figure
         except NotImplementedError:
             print("· swap: not done yet")
         except Wrong as problem:
@@ -60,7 +62,7 @@ def tried(trial: Trial) -> Figure:
     stream = torch.tensor(characters.encode(text))
     config = GPTConfig(characters.vocab_size, 32, n_layers=2, n_heads=4, width=32, dropout=0.0)
     ours, yours = pair(trial, config, spread=0)
-    curves = losses(ours, stream), trial.run(lambda: losses(yours, stream), "while training")
+    curves = losses(ours, stream), trial.run("while training", losses, yours, stream)
     furthest = max(abs(a - b) for a, b in zip(*curves, strict=True))
 
     tested, part = PARTS[trial.kind][0].__name__, trial.part.__name__
@@ -96,8 +98,7 @@ def parted(trial: Trial, shape: tuple[int, ...]) -> float:
     for part in yours.modules():
         if isinstance(part, trial.part):
             alone(trial, part, ours.token_embedding(ids))
-    logits = trial.run(lambda: yours(ids), "inside the model")
-    return float((logits - ours(ids)).abs().max())
+    return float((yours(ids) - ours(ids)).abs().max())
 
 
 @torch.no_grad()
@@ -107,8 +108,8 @@ def reads_the_future(trial: Trial) -> bool:
     place = ids.shape[1] // 2
     edited = ids.clone()
     edited[:, place] = (ids[:, place] + 1) % 23
-    before, after = trial.run(lambda: (yours(ids), yours(edited)), "inside the model")
-    return not torch.allclose(before[:, :place], after[:, :place], atol=NEAR, rtol=0)
+    before, after = yours(ids)[:, :place], yours(edited)[:, :place]
+    return not torch.allclose(before, after, atol=NEAR, rtol=0)
 
 
 def losses(model: GPT, stream: Tensor) -> list[float]:
