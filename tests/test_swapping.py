@@ -106,7 +106,6 @@ class CutOff(Block):
         ("attention", NoMask, "change too"),
         ("attention", NoScale, "stay the same"),
         ("layer_norm", SmallVarianceForgotten, "stay the same"),
-        ("block", CutOff, "stay the same"),
     ],
 )
 def test_a_part_that_runs_but_differs_is_rejected_and_still_trained(capsys, kind, part, future):
@@ -118,6 +117,7 @@ def test_a_part_that_runs_but_differs_is_rejected_and_still_trained(capsys, kind
 
 def test_a_gradient_that_is_cut_off_shows_in_the_curves_alone(capsys):
     out = said(capsys, block=CutOff)[1]
+    assert out.startswith("✗ swap: CutOff does not do what Block does")
     assert out.count(": 0.0000\n") == 3
     assert float(out.split()[-1]) > 0.01
 
@@ -291,7 +291,7 @@ class Draws(MyAttention):
         return super().forward(x) + torch.rand(())
 
 
-@pytest.mark.parametrize("part", [MyAttention, Draws, Fails])
+@pytest.mark.parametrize("part", [Draws, Fails])
 def test_nothing_outside_is_changed(capsys, part):
     torch.manual_seed(7)
     before, forward = torch.random.get_rng_state(), CausalSelfAttention.forward
