@@ -122,6 +122,19 @@ def test_a_gradient_that_is_cut_off_shows_in_the_curves_alone(capsys):
     assert float(out.split()[-1]) > 0.01
 
 
+class OtherGate(MLP):
+    def __init__(self, config):
+        super().__init__(config)
+        self.gelu = nn.GELU()  # the erf form: off by 5e-4 at most
+
+
+def test_the_parameters_are_large_enough_to_tell_two_forms_of_gelu_apart(capsys):
+    out = said(capsys, mlp=OtherGate)[1]
+    assert out.startswith("✗ swap: OtherGate does not do what MLP does")
+    differences = [line for line in out.splitlines() if line.startswith("    B ")]
+    assert len(differences) == 3 and not any(line.endswith("0.0000") for line in differences)
+
+
 class WrongShape(MyAttention):
     def forward(self, x):
         return super().forward(x)[:, -1]
@@ -288,7 +301,7 @@ def test_a_wrong_call_gets_one_line(capsys, parts, came):
 
 class Draws(MyAttention):
     def forward(self, x):
-        return super().forward(x) + torch.rand(())
+        return super().forward(x) + torch.rand_like(x)
 
 
 @pytest.mark.parametrize("part", [Draws, Fails])
