@@ -1,0 +1,174 @@
+"""Judge cells that strangers wrote, in a process of its own: started and watched by the grader.
+
+It reads one JSON object a line and answers each with one. What the cells print, or ask for, goes
+nowhere. This keeps an accident in a cell from harming the grader; it is no security sandbox.
+"""
+
+import importlib
+import json
+import linecache
+import os
+import queue
+import random
+import threading
+from typing import IO, Any
+
+import numpy as np
+import torch
+
+from gptlib.exercises.exercise import Exercise
+from gptlib.exercises.verdict import judge
+
+LONGEST = 2_000  # characters of a message
+CHANGED = "the check was changed: after this cell it no longer tells right from wrong"
+
+# passed, done, message; unfit: whether nothing more should be judged in this process
+Answer = dict[str, Any]
+
+
+class SilentCheck:
+    """Stands for ``check`` in the cells: they are judged afterwards, and only then."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *anything, **more: None
+
+
+class Judge:
+    """Runs cells in one namespace and judges their functions with checks bound beforehand."""
+
+    def __init__(self, exercises: dict[str, Exercise]) -> None:
+        """Keep the exercises, and how they are judged, before any cell runs."""
+        self.exercises = dict(exercises)
+        self.judge = judge
+        self.namespace: dict[str, Any] = {"__name__": "__main__"}
+
+    def begin(self, imports: str, before: list[str]) -> Answer:
+        """Run the cell of imports, and cells of earlier exercises that did no harm."""
+        for source in (imports, *before):
+            seed()
+            try:
+                self.run(source, "imports")
+            except BaseException as problem:
+                if source is imports:
+                    return {"problem": told(problem)}
+        return {"problem": ""}
+
+    def mark(self, name: str, source: str) -> Answer:
+        """Run one exercise's cell and judge its function."""
+        exercise, own = self.exercises[name], f"my_{name}"
+        self.namespace.pop(own, None)
+        seed()
+        trouble = ""
+        try:
+            self.run(source, name)
+        except BaseException as problem:
+            trouble = told(problem)
+        if (
+            own not in self.namespace
+        ):  # a cell that fails behind its function is judged all the same
+            return failed(trouble or f"the cell defines no {own}")
+        seed()
+        try:
+            verdict = self.judge(exercise, self.namespace[own])
+            passed, done = verdict.passed is True, verdict.done is not False
+            message = str(verdict.message)
+        except BaseException as problem:
+            return failed(told(problem))
+        if not self.sound(exercise):
+            return failed(CHANGED) | {"unfit": True}
+        return {
+            "passed": passed,
+            "done": done or passed,
+            "message": message[:LONGEST],
+            "unfit": False,
+        }
+
+    def sound(self, exercise: Exercise) -> bool:
+        """Whether the check still rejects a known mistake and accepts the right function."""
+        seed()
+        try:
+            wrong = self.judge(exercise, exercise.mistakes[0])
+            right = self.judge(exercise, exercise.right)
+            return wrong.passed is False and wrong.done is True and right.passed is True
+        except BaseException:
+            return False
+
+    def run(self, source: str, name: str) -> None:
+        """Run a cell, its name standing for the file in what a traceback tells."""
+        self.namespace["check"] = SilentCheck()
+        file = f"<cell {name}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        exec(compile(source, file, "exec"), self.namespace)
+        self.namespace["check"] = SilentCheck()
+
+
+def failed(message: str) -> Answer:
+    """The answer about a cell that has no function to be judged, or none that can be."""
+    return {"passed": False, "done": True, "message": message[:LONGEST], "unfit": False}
+
+
+def told(problem: BaseException) -> str:
+    """What a cell raised, with the line in the cell."""
+    if isinstance(problem, SystemExit | KeyboardInterrupt | GeneratorExit):
+        return f"the cell ends its process ({type(problem).__name__})"
+    line, trace = getattr(problem, "lineno", None), problem.__traceback__
+    while trace is not None and not isinstance(problem, SyntaxError):
+        if trace.tb_frame.f_code.co_filename.startswith("<cell "):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    try:
+        words = " ".join(str(getattr(problem, "msg", problem)).split())
+    except BaseException:
+        words = "its message cannot be read"
+    where = f" in line {line} of the cell" if line else ""
+    if isinstance(problem, NameError):
+        words += " (of a submission only the exercises' own cells are run)"
+    return f"{type(problem).__name__}{where}: {words}"
+
+
+def seed() -> None:
+    """Begin the random numbers anew: a mark must not depend on what ran before."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+def take_channels() -> tuple[IO[bytes], IO[bytes]]:
+    """Keep standard input and output for the grader; a cell finds nothing there."""
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    return questions, answers
+
+
+def listen(questions: IO[bytes]) -> "queue.SimpleQueue[dict[str, Any]]":
+    """Take in questions as they come; when the grader is gone, end, whatever runs."""
+    came: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in questions:
+            came.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return came
+
+
+def main(catalogue: str = "gptlib.exercises.catalogue") -> None:
+    """Answer until the grader closes the channel; ``catalogue`` is the module of EXERCISES."""
+    questions, answers = take_channels()
+    came = listen(questions)
+    torch.set_num_threads(1)
+    worker = Judge(importlib.import_module(catalogue).EXERCISES)
+    begin, mark, dumps = worker.begin, worker.mark, json.dumps
+    while True:
+        question = came.get()
+        if "imports" in question:
+            answer = begin(question["imports"], question["before"])
+        else:
+            answer = {"exercise": question["exercise"]} | mark(
+                question["exercise"], question["source"]
+            )
+        answers.write(dumps(answer).encode() + b"\n")
+        answers.flush()
