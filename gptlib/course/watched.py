@@ -28,7 +28,7 @@ sys.path[:0] = sys.argv[2:]
 from gptlib.exercises.apart import main
 main(sys.argv[1])
 """
-LOOK = 0.05  # seconds between two looks at the memory
+LOOK = 0.1  # seconds between two looks at the memory
 START = 300.0  # seconds for imports: a cold disk, a machine that has much else to do
 LONGEST = 100_000  # bytes of an answer
 
@@ -62,9 +62,8 @@ class Watched:
             prefix="gptlib-grade-", ignore_cleanup_errors=True
         )
         self.answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        variables = paths.variables(
-            **STORED, GPTLIB_RUNS=self.folder.name, MPLBACKEND="agg", PYTHONIOENCODING="utf-8:replace"
-        )
+        quiet = {"MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8:replace"}
+        variables = paths.variables(**STORED, **quiet, GPTLIB_RUNS=self.folder.name)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", PROGRAM, catalogue, str(paths.REPOSITORY)],
             stdin=subprocess.PIPE,
