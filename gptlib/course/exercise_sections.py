@@ -17,7 +17,7 @@ class Section:
     """What a notebook says of one exercise; a field is None where it says nothing readable."""
 
     cell: int  # the solution's number among all cells
-    exercise: str | None  # the name of its check
+    exercise: str | None  # the name of its check; None where the cell calls swap alone
     number: tuple[int, int] | None
     rating: int | None
     minutes: int | None

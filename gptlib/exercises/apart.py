@@ -26,11 +26,14 @@ CHANGED = "the check was changed: after this cell it no longer tells right from 
 Answer = dict[str, Any]
 
 
-class SilentCheck:
-    """Stands for ``check`` in the cells: they are judged afterwards, and only then."""
+class Silent:
+    """Stands for ``check`` and ``swap`` in the cells: they are judged afterwards, and only then."""
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *anything, **more: None
+        return self
+
+    def __call__(self, *anything: Any, **more: Any) -> None:
+        """Say nothing."""
 
 
 class Judge:
@@ -95,11 +98,10 @@ class Judge:
 
     def run(self, source: str, name: str) -> None:
         """Run a cell, its name standing for the file in what a traceback tells."""
-        self.namespace["check"] = SilentCheck()
+        self.namespace |= {"check": Silent(), "swap": Silent()}
         file = f"<cell {name}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         exec(compile(source, file, "exec"), self.namespace)
-        self.namespace["check"] = SilentCheck()
 
 
 def failed(message: str) -> Answer:
