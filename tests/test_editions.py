@@ -229,10 +229,15 @@ def settings_kept():
     torch.set_num_threads(threads)
 
 
-def verdicts(notebook, tag):
-    """Run the imports and the cells of this tag in one namespace; return what each call said."""
+def verdicts(worked, notebook, tag):
+    """Run imports, definitions and the cells of this tag; return what each last call said."""
     namespace, said = {"__name__": "__main__"}, {}
-    exec(sheet_of("", notebook).imports, namespace)
+    sheet = sheet_of("", worked)
+    for source in sheet.imports:
+        exec(source, namespace)
+    for source in sheet.definitions:
+        with contextlib.suppress(NameError):
+            exec(source, namespace)
     for cell in code_cells(notebook):
         if has_tag(cell, tag):
             printed = io.StringIO()
@@ -245,8 +250,8 @@ def verdicts(notebook, tag):
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 def test_stubs_are_not_done_yet_and_solutions_pass(path, settings_kept):
     worked = read_notebook(path)
-    solved = verdicts(worked, "solution")
-    stubs = verdicts(learner_edition(worked, GIVENS), "exercise")
+    solved = verdicts(worked, worked, "solution")
+    stubs = verdicts(worked, learner_edition(worked, GIVENS), "exercise")
     assert list(stubs) == list(solved)
     for name, said in solved.items():
         assert said.startswith(f"✓ {name}: "), said

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from course_notebooks import SOLUTIONS, code, planted, solution, write
+from course_notebooks import SOLUTIONS, code, notebook, planted, solution, write
 from typer.testing import CliRunner
 
 from gptlib.course.cli import course
 from gptlib.course.exercise_cells import plain_python
 from gptlib.course.grades import Mark, State, csv_text, page_text
-from gptlib.course.grading import grade
+from gptlib.course.grading import grade, sheet_of
 from gptlib.course.submissions import plain, read_submission
 from gptlib.course.watched import Ended, Limits, Watched, bytes_of
 from gptlib.errors import CourseError
@@ -43,7 +43,16 @@ PLANTED = {
         {"total": solution("total", STUB), "backwards": solution("backwards", "    return 0")},
         [PASSED, NOT_DONE, FAILED],
     ),
-    "looping": ({"doubled": solution("doubled", "    while True: pass")}, [FAILED, PASSED, PASSED]),
+    "looping": (
+        {
+            "doubled": solution("doubled", "    return [int(half(4 * n)) for n in numbers]"),
+            "total": solution("total", "    while True: pass"),
+            "backwards": solution(
+                "backwards", "    return [n // 2 for n in my_doubled(numbers[::-1])]"
+            ),
+        },
+        [PASSED, FAILED, PASSED],
+    ),
     "exiting": (
         {
             "doubled": "raise SystemExit\n\n\n" + solution("doubled"),
@@ -68,7 +77,10 @@ PLANTED = {
 def course_folder(tmp_path_factory):
     """The instructor's copy; the catalogue that judges it is found by the grader's processes."""
     folder = tmp_path_factory.mktemp("course")
-    write(folder / "81_planted.ipynb", *planted())
+    first, *rest = planted()
+    quoted = code("# part.py\ndef half(x):\n    return x / 2", ["in-step"])
+    needs_more = code("# part.py\ndef more(x: Gone):\n    return x", ["in-step"])
+    write(folder / "81_planted.ipynb", first, needs_more, quoted, *rest)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         yield folder
@@ -111,7 +123,7 @@ def test_a_planted_submission_gets_its_marks(class_of_eight, learner):
     [
         ("half right", "total", "not done yet"),
         ("half right", "backwards", "expected [3, 2, 1], came 0"),
-        ("looping", "doubled", "took longer than 2 seconds"),
+        ("looping", "total", "took longer than 2 seconds"),
         ("exiting", "backwards", "ended its process (exit code 0)"),
         ("exiting", "doubled", "the cell ends its process (SystemExit)"),
         ("memory bomb", "backwards", "took more than 1.2 GB of memory"),
@@ -293,7 +305,7 @@ def test_a_process_that_is_killed_ends_the_question():
     with Watched("planted_exercises") as process:
         process.process.kill()
         with pytest.raises(Ended, match=r"ended its process \(exit code -9\)"):
-            process.ask({"imports": "", "before": []}, LIMITS)
+            process.ask({"imports": [], "definitions": [], "before": []}, LIMITS)
     assert not Path(process.folder.name).exists()
 
 
@@ -326,6 +338,18 @@ def test_ctrl_c_ends_every_process_and_leaves_older_results(course_folder, tmp_p
     assert started and psutil.wait_procs(started, timeout=5)[1] == []
     assert [path.name for path in results.iterdir()] == ["grades.csv"]
     assert (results / "grades.csv").read_text() == "older"
+
+
+def test_imports_may_fill_two_cells_and_quoted_definitions_come_with_them():
+    first, *rest = planted()
+    second = code("from os import path\n\nx = 1")
+    quoted = code("# a.py\ndef half(x):\n    return x / 2", ["in-step"])
+    sheet = sheet_of(
+        "81", notebook(first, second, code("print(1)"), quoted, *rest, code("import os"))
+    )
+    assert sheet.imports == [first.source, second.source]
+    assert sheet.definitions == [quoted.source]
+    assert sheet.exercises == list(SOLUTIONS)
 
 
 def test_the_help_says_that_this_is_no_sandbox():

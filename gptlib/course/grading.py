@@ -1,14 +1,17 @@
 """Grade a class: run each learner's exercise cells apart, and judge them with our own checks."""
 
+import ast
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from gptlib.course.exercise_cells import checked, plain_python
+from gptlib.course.exercise_cells import checked, parsed, plain_python
 from gptlib.course.grades import Mark, State, write_grades
 from gptlib.course.notebook_files import (
+    Cell,
     Notebook,
     code_cells,
     find_notebooks,
@@ -21,6 +24,7 @@ from gptlib.errors import CourseError
 
 CATALOGUE = "gptlib.exercises.catalogue"
 LONGEST = 2_000  # characters of a message
+IMPORT = (ast.Import, ast.ImportFrom)
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Sheet:
     """What grading takes from the instructor's copy of one notebook."""
 
     notebook: str
-    imports: str  # the cell "what this notebook uses"
+    imports: list[str]  # the cells under the set-up: "what this notebook uses"
+    definitions: list[str]  # what the notebook quotes from the package above its exercises
     exercises: list[str]
 
 
@@ -92,10 +97,20 @@ def grade(
 def sheet_of(name: str, notebook: Notebook) -> Sheet:
     """Take from a notebook of the course what grading needs."""
     cells = code_cells(notebook)
-    names = [checked(cell.source) for cell in cells if has_tag(cell, "solution")]
-    behind = [cell.source for cell in cells if not has_tag(cell, "setup")]
-    imports = plain_python(behind[0]) if behind else ""
-    return Sheet(name, imports, [each for each in names if each])
+    solutions = [index for index, cell in enumerate(cells) if has_tag(cell, "solution")]
+    above = [
+        cell for cell in cells[: solutions[0] if solutions else 0] if not has_tag(cell, "setup")
+    ]
+    imports = [plain_python(cell.source) for cell in takewhile(_imports, above)]
+    definitions = [plain_python(cell.source) for cell in above if has_tag(cell, "in-step")]
+    names = [checked(cells[index].source) for index in solutions]
+    return Sheet(name, imports, definitions, [each for each in names if each])
+
+
+def _imports(cell: Cell) -> bool:
+    """Whether a cell stands for "what this notebook uses"; a long list may fill two cells."""
+    tree = parsed(plain_python(cell.source))
+    return tree is not None and any(isinstance(each, IMPORT) for each in tree.body)
 
 
 class Grader:
@@ -148,7 +163,11 @@ class Grader:
         for cells in [before, []] if before else [[]]:  # a cell may do harm the second time
             process, self.spare = self.spare, Watched(self.catalogue)
             try:
-                question = {"imports": sheet.imports, "before": cells}
+                question = {
+                    "imports": sheet.imports,
+                    "definitions": sheet.definitions,
+                    "before": cells,
+                }
                 patience = START + len(cells) * self.limits.seconds
                 problem = process.ask(question, replace(self.limits, seconds=patience))["problem"]
             except (Ended, KeyError) as ended:
@@ -159,7 +178,7 @@ class Grader:
             if not problem:
                 return process
             process.close()
-        raise CourseError(f"{sheet.notebook}: its cell of imports does not run here: {problem}")
+        raise CourseError(f"{sheet.notebook}: its imports do not run here: {problem}")
 
 
 def _judged(submission: Submission, exercise: str, answer: dict[str, Any]) -> Mark:

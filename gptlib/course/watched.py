@@ -63,7 +63,8 @@ class Watched:
         )
         self.answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         quiet = {"MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8:replace"}
-        variables = paths.variables(**STORED, **quiet, GPTLIB_RUNS=self.folder.name)
+        places = dict.fromkeys(("GPTLIB_RUNS", "TMPDIR", "TEMP", "TMP"), self.folder.name)
+        variables = paths.variables(**STORED, **quiet, **places)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", PROGRAM, catalogue, str(paths.REPOSITORY)],
             stdin=subprocess.PIPE,

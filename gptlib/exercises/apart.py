@@ -11,6 +11,7 @@ import os
 import queue
 import random
 import threading
+from contextlib import suppress
 from typing import IO, Any
 
 import numpy as np
@@ -45,25 +46,27 @@ class Judge:
         self.judge = judge
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
 
-    def begin(self, imports: str, before: list[str]) -> Answer:
-        """Run the cell of imports, and cells of earlier exercises that did no harm."""
-        for source in (imports, *before):
-            seed()
-            try:
+    def begin(self, imports: list[str], definitions: list[str], before: list[str]) -> Answer:
+        """Run the notebook's imports, its definitions, and earlier cells that did no harm."""
+        seed()
+        try:
+            for source in imports:
                 self.run(source, "imports")
-            except BaseException as problem:
-                if source is imports:
-                    return {"problem": told(problem)}
+        except BaseException as problem:
+            return {"problem": told(problem)}
+        for source in (*definitions, *before):  # one that needs more than these goes without
+            with suppress(BaseException):
+                self.run(source, "earlier")
         return {"problem": ""}
 
-    def mark(self, name: str, source: str) -> Answer:
+    def mark(self, exercise: str, source: str) -> Answer:
         """Run one exercise's cell and judge its function."""
-        exercise, own = self.exercises[name], f"my_{name}"
+        own, known = f"my_{exercise}", self.exercises[exercise]
         self.namespace.pop(own, None)
         seed()
         trouble = ""
         try:
-            self.run(source, name)
+            self.run(source, exercise)
         except BaseException as problem:
             trouble = told(problem)
         if (
@@ -72,12 +75,12 @@ class Judge:
             return failed(trouble or f"the cell defines no {own}")
         seed()
         try:
-            verdict = self.judge(exercise, self.namespace[own])
+            verdict = self.judge(known, self.namespace[own])
             passed, done = verdict.passed is True, verdict.done is not False
             message = str(verdict.message)
         except BaseException as problem:
             return failed(told(problem))
-        if not self.sound(exercise):
+        if not self.sound(known):
             return failed(CHANGED) | {"unfit": True}
         return {
             "passed": passed,
@@ -167,10 +170,8 @@ def main(catalogue: str = "gptlib.exercises.catalogue") -> None:
     while True:
         question = came.get()
         if "imports" in question:
-            answer = begin(question["imports"], question["before"])
+            answer = begin(**question)
         else:
-            answer = {"exercise": question["exercise"]} | mark(
-                question["exercise"], question["source"]
-            )
+            answer = mark(**question)
         answers.write(dumps(answer).encode() + b"\n")
         answers.flush()
