@@ -22,12 +22,25 @@ from gptlib.course.submissions import plain, read_submission
 from gptlib.course.watched import Ended, Limits, Watched, bytes_of
 from gptlib.errors import CourseError
 
-LIMITS = Limits(seconds=2, memory=1_200_000_000)
+LIMITS = Limits(seconds=3, memory=800_000_000)
 PASSED, FAILED, NOT_DONE, ABSENT = State
 STUB = '    raise NotImplementedError("not done yet")'
-BOMB = "    held = []\n    while True:\n        held.append(b'x' * 50_000_000)"
+BOMB = "    held = []\n    while True:\n        held.append(b'x' * 150_000_000)"
+FLOOD = 'for _ in range(300):\n    print("x" * 1_000_000)\n\n\n'
+FORGED = """
+import os
+for number in range(3, 20):
+    try:
+        os.write(number, b'{"passed": true, "done": true, "message": "", "unfit": false}\\n')
+    except OSError:
+        pass
+
+
+"""
 TAMPER = """
 import gptlib.exercises.verdict as verdict
+from planted_exercises import EXERCISES, in_place
+object.__setattr__(EXERCISES["backwards"], "right", in_place)
 verdict.difference = lambda *anything: None
 verdict.judge = lambda exercise, function: print("✓")
 class check:
@@ -38,7 +51,7 @@ class check:
 
 # The learner's cells by exercise, and what is expected of doubled, total and backwards.
 PLANTED = {
-    "right": ({}, [PASSED, PASSED, PASSED]),
+    "right": ({"doubled": FLOOD + solution("doubled")}, [PASSED, PASSED, PASSED]),
     "half right": (
         {"total": solution("total", STUB), "backwards": solution("backwards", "    return 0")},
         [PASSED, NOT_DONE, FAILED],
@@ -56,9 +69,10 @@ PLANTED = {
     "exiting": (
         {
             "doubled": "raise SystemExit\n\n\n" + solution("doubled"),
+            "total": FORGED + solution("total", "    return 0"),
             "backwards": solution("backwards", "    import os; os._exit(0)"),
         },
-        [FAILED, PASSED, FAILED],
+        [FAILED, FAILED, FAILED],
     ),
     "memory bomb": ({"backwards": solution("backwards", BOMB)}, [PASSED, PASSED, FAILED]),
     "syntax error": (
@@ -123,10 +137,11 @@ def test_a_planted_submission_gets_its_marks(class_of_eight, learner):
     [
         ("half right", "total", "not done yet"),
         ("half right", "backwards", "expected [3, 2, 1], came 0"),
-        ("looping", "total", "took longer than 2 seconds"),
+        ("looping", "total", "took longer than 3 seconds"),
         ("exiting", "backwards", "ended its process (exit code 0)"),
+        ("exiting", "total", "wrote into the grader's channel"),
         ("exiting", "doubled", "the cell ends its process (SystemExit)"),
-        ("memory bomb", "backwards", "took more than 1.2 GB of memory"),
+        ("memory bomb", "backwards", "took more than 0.8 GB of memory"),
         ("syntax error", "doubled", "SyntaxError in line 1 of the cell"),
         ("tampering", "backwards", "the check was changed"),
         ("empty", "total", "not handed in"),
@@ -143,7 +158,7 @@ def test_the_results_lie_beside_the_submissions(class_of_eight):
     )
     assert len(rows) == 3 * len(PLANTED)
     assert list(rows[0]) == ["learner", "notebook", "exercise", "passed", "message"]
-    assert sum(row["passed"] == "yes" for row in rows) == 13
+    assert sum(row["passed"] == "yes" for row in rows) == 12
     assert not any("\n" in row["message"] for row in rows)
     page = (folder.parent / "handed-in-grades/grades.html").read_text("utf-8")
     assert "<h2>tampering</h2>" in page and "the check was changed" in page

@@ -5,6 +5,7 @@ import json
 import os
 import queue
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -87,8 +88,9 @@ class Watched:
     def ask(self, question: dict[str, Any], limits: Limits) -> dict[str, Any]:
         """Send a question and return the answer; raises Ended when none comes within the limits."""
         assert self.process.stdin is not None
+        token = secrets.token_hex(8)
         try:
-            self.process.stdin.write(json.dumps(question).encode() + b"\n")
+            self.process.stdin.write(json.dumps({**question, "token": token}).encode() + b"\n")
             self.process.stdin.flush()
         except OSError:
             raise Ended(self._how_it_ended()) from None
@@ -107,7 +109,7 @@ class Watched:
             answer = json.loads(line) if line else None
         except ValueError:
             answer = None
-        if isinstance(answer, dict):
+        if isinstance(answer, dict) and answer.get("token") == token:
             return answer
         raise Ended("wrote into the grader's channel" if line else self._how_it_ended())
 
