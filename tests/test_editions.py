@@ -200,15 +200,19 @@ def test_the_notebooks_themselves_and_files_are_refused(notebooks, tmp_path):
             write_edition([], out, PLANTED_GIVENS, notebooks)
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_nothing_half_written_is_left(notebooks, tmp_path, monkeypatch, there):
+@pytest.mark.parametrize(("there", "failing"), [(False, 1), (True, 1), (True, 2)])
+def test_nothing_half_written_is_left(notebooks, tmp_path, monkeypatch, there, failing):
     out = tmp_path / "learner"
     if there:
         write_edition([], out, PLANTED_GIVENS, notebooks)
     before = names(out) if there else None
+    rename, calls = os.rename, []
 
     def full(old, new):
-        raise OSError(28, "No space left on device")
+        calls.append(new)
+        if len(calls) == failing:
+            raise OSError(28, "No space left on device")
+        rename(old, new)
 
     monkeypatch.setattr(os, "rename", full)
     with pytest.raises(OSError):

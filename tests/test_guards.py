@@ -199,8 +199,8 @@ def in_source(old, new):
         (in_source("5 minutes", "some time"), "no '### Exercise N.M"),
         (in_source("★☆☆", "★☆☆☆"), "no '### Exercise N.M"),
         (in_source("★☆☆ · ", ""), "no '### Exercise N.M"),
-        (lambda book: book.cells.pop(5), "2 are tagged solution"),
-        (lambda book: book.cells[5].metadata.pop("tags"), "2 are tagged solution"),
+        (lambda book: book.cells.pop(5), "2 solutions call a check"),
+        (lambda book: book.cells[5].metadata.pop("tags"), "2 solutions call a check"),
         (lambda book: book.cells[5].metadata["tags"].append("exercise"), "is tagged exercise"),
         (lambda book: book.cells[5].metadata.pop("jupyter"), "not in the course's form"),
     ],
@@ -213,9 +213,9 @@ def test_a_cell_may_end_with_swap(tmp_path):
     source = (
         "class MyNorm:\n    def forward(self, x):\n        return x\n\n\nswap(layer_norm=MyNorm)"
     )
-    cells = planted(backwards=source)
+    cells = [*planted(), new_markdown_cell("Bring your own."), code(source, ["solution"])]
     assert complaints_about(*cells, tmp_path=tmp_path) == ""
-    cells = planted(backwards=source.replace("class MyNorm", "class Norm"))
+    cells[-1] = code(source.replace("class MyNorm", "class Norm"), ["solution"])
     assert "defines no MyNorm" in complaints_about(*cells, tmp_path=tmp_path)
 
 

@@ -17,17 +17,17 @@ class Section:
     """What a notebook says of one exercise; a field is None where it says nothing readable."""
 
     cell: int  # the solution's number among all cells
-    exercise: str | None  # the name of its check; None where the cell calls swap alone
+    exercise: str | None  # the name of its check
     number: tuple[int, int] | None
     rating: int | None
     minutes: int | None
 
 
 def sections(notebook: Notebook) -> list[Section]:
-    """Return the notebook's exercises in order: one for each cell tagged ``solution``."""
+    """Return the notebook's exercises in order: the cells tagged ``solution``, save for swap's."""
     cells, found = notebook.cells, []
     for index, cell in enumerate(cells):
-        if not has_tag(cell, "solution"):
+        if not has_tag(cell, "solution") or swaps(cell.source):
             continue
         task = cells[index - 2].source if index >= 2 else ""
         heading = HEADING.match(task)
@@ -44,13 +44,18 @@ def sections(notebook: Notebook) -> list[Section]:
     return found
 
 
+def swaps(source: str) -> bool:
+    """Whether a cell ends with swap: a part of the learner's own, which no check marks."""
+    call = last_call(source)
+    return call is not None and call.function == "swap"
+
+
 def exercises_in_form(notebook: Notebook) -> Iterator[str]:
     """Each solution stands behind its task and three hints, and ends with the call of its check."""
     title = TITLE.match(notebook.cells[0].source)
     found = sections(notebook)
     for place, section in enumerate(found, 1):
-        cell, number = notebook.cells[section.cell - 1], f"solution cell {section.cell}"
-        yield from (f"{number} {words}" for words in _faults(cell.source))
+        number = f"solution cell {section.cell}"
         hints = notebook.cells[section.cell - 2]
         count = hints.source.count("<details>") if hints.cell_type == "markdown" else 0
         if count != HINTS or hints.source.count("</details>") != count:
@@ -66,8 +71,10 @@ def exercises_in_form(notebook: Notebook) -> Iterator[str]:
         for cell in notebook.cells
     )
     if headings != len(found):
-        yield f"{headings} cells begin with '### Exercise', {len(found)} are tagged solution"
+        yield f"{headings} cells begin with '### Exercise', {len(found)} solutions call a check"
     for index, cell in enumerate(notebook.cells, 1):
+        if has_tag(cell, "solution"):
+            yield from (f"solution cell {index} {words}" for words in _faults(cell.source))
         if has_tag(cell, "exercise"):
             yield f"cell {index} is tagged exercise: that is the learner edition's"
 
