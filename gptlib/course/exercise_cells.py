@@ -4,12 +4,12 @@ import ast
 import io
 import re
 import tokenize
+import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
 STUB = 'raise NotImplementedError("not done yet")'
-CHECK = re.compile(r"(?m)^\s*check\.(\w+)\(")  # found in a cell that does not parse, too
-IPYTHON = re.compile(r"(\s*)([%!?].*|[^#'\"]*\?)")  # a magic, a command of the shell, a question
+CHECK = re.compile(r"(?m)^[ \t]*check\.(\w+)\(")  # found in a cell that does not parse, too
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -21,14 +21,23 @@ def plain_python(source: str) -> str:
     """
     if parsed(source) is not None:
         return source
-    lines = (IPYTHON.fullmatch(line) or line for line in source.split("\n"))
-    return "\n".join(line if isinstance(line, str) else f"{line[1]}pass" for line in lines)
+    return "\n".join(map(_plain_line, source.split("\n")))
+
+
+def _plain_line(line: str) -> str:
+    """Leave out a magic, a command of the shell, a question."""
+    text = line.strip()
+    if text.startswith(("%", "!", "?")) or (text.endswith("?") and not set("#'\"") & set(text)):
+        return line[: len(line) - len(line.lstrip())] + "pass"
+    return line
 
 
 def parsed(source: str) -> ast.Module | None:
     """The source's tree, or None where it is no Python."""
     try:
-        return ast.parse(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an escape such as "\\d", in a learner's text
+            return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

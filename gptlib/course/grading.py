@@ -90,7 +90,7 @@ def grade(
     strangers = [str(path.relative_to(folder)) for path in handed.not_recognised]
     for name in strangers:
         say(f"not recognised: {plain(name)}")
-    say(str(write_grades(out, marks, strangers)))
+    say(plain(write_grades(out, marks, strangers)))
     return marks
 
 

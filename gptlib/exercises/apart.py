@@ -71,9 +71,8 @@ class Judge:
             self.run(source, exercise)
         except BaseException as problem:
             trouble = told(problem)
-        if (
-            own not in self.namespace
-        ):  # a cell that fails behind its function is judged all the same
+        # A cell that fails behind its function is judged all the same.
+        if own not in self.namespace:
             return failed(trouble or f"the cell defines no {own}")
         seed()
         try:
