@@ -64,13 +64,12 @@ def grade(
     out = (out or folder.with_name(f"{folder.name}-grades")).resolve()
     if out.is_relative_to(folder):
         raise CourseError("the results would lie among the submissions: give another --out")
-    sheets = [
-        sheet_of(path.stem, read_notebook(path)) for path in find_notebooks(wanted, notebooks)
-    ]
+    copies = find_notebooks(wanted, notebooks)
+    handed = find_submissions(folder, [path.stem for path in copies])
+    sheets = [sheet_of(path.stem, read_notebook(path)) for path in copies]
     sheets = [sheet for sheet in sheets if sheet.exercises]
     if not sheets:
         raise CourseError("these notebooks have no exercises")
-    handed = find_submissions(folder, [sheet.notebook for sheet in sheets])
     marks: list[Mark] = []
     with Grader(limits, catalogue) as grader:
         for learner in handed.learners:
