@@ -42,6 +42,11 @@ def runs_folder() -> Path:
     return Path(os.environ.get("GPTLIB_RUNS") or Path.cwd() / "runs")
 
 
+def variables(**added: str) -> dict[str, str]:
+    """This process's variables with more, for a process that it starts."""
+    return {**os.environ, **added}
+
+
 def bundled_only() -> bool:
     """Whether corpora are replaced by the bundled samples, whatever else is at hand."""
     return os.environ.get("GPTLIB_CORPORA") == "bundled"

@@ -34,3 +34,27 @@ def write(path, *cells, **settings):
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook(*cells, **settings), path)
     return path
+
+
+SOLUTIONS = {
+    "doubled": "    return [2 * number for number in numbers]",
+    "total": "    return sum(numbers)",
+    "backwards": "    return numbers[::-1]",
+}
+
+
+def solution(name, body=None):
+    """Return the source of a cell that solves a planted exercise, or does not."""
+    head = f'def my_{name}(numbers: list[int]):\n    """Shapes: (n)."""\n'
+    return f"{head}{SOLUTIONS[name] if body is None else body}\n\n\ncheck.{name}(my_{name})"
+
+
+def planted(**changed):
+    """Return the cells of the planted notebook: the imports, then three exercises in form."""
+    cells = [code("# what this notebook uses\nimport math\n\nfrom gptlib.exercises import check")]
+    for number, name in enumerate(SOLUTIONS, 1):
+        heading = f"### Exercise 1.{number} · {name.title()}\n\n★☆☆ · 5 minutes\n\nThe task."
+        hint = "<details><summary>Hint</summary>Think.</details>"
+        cells += [new_markdown_cell(heading), new_markdown_cell("\n\n".join(3 * [hint]))]
+        cells.append(code(changed.get(name, solution(name)), ["solution"]))
+    return cells

@@ -2,14 +2,16 @@
 
 import nbformat
 import pytest
-from course_notebooks import code, notebook, write
+from course_notebooks import code, notebook, planted, write
 from nbformat.v4 import new_markdown_cell, new_output
 
 from gptlib import paths
 from gptlib.course import guards
+from gptlib.course.exercise_sections import sections
 from gptlib.course.notebook_files import read_notebook
 from gptlib.course.quotes import QUOTES, Quote
 from gptlib.errors import CourseError
+from gptlib.exercises.catalogue import EXERCISES
 
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 
@@ -167,3 +169,68 @@ def test_a_file_that_is_no_notebook_is_a_named_error(tmp_path):
     path.write_text(path.read_text()[:-200])
     with pytest.raises(CourseError, match=r"81_title\.ipynb cannot be read"):
         read_notebook(path)
+
+
+def test_exercises_in_form_have_no_complaint(tmp_path):
+    assert complaints_about(*planted(), tmp_path=tmp_path) == ""
+
+
+def in_source(old, new):
+    def change(book):
+        found = [cell for cell in book.cells if old in cell.source]
+        assert found
+        for cell in found:
+            cell.source = cell.source.replace(old, new)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (in_source("check.total(my_total)", ""), "does not end with check.name(my_name) or swap"),
+        (in_source("check.total(my_total)", "check.total(1)"), "check.total(my_total)"),
+        (in_source("check.total(my_total)", "check.total(my_sum)"), "defines no my_sum"),
+        (in_source("check.total(my_total)", "my_total([])"), "does not end with check.name"),
+        (in_source("def my_total", "def total"), "defines no my_total"),
+        (in_source("<details>", ""), "has 0 folded hints in the cell above, 3 are due"),
+        (in_source("Exercise 1.2", "Exercise 1.3"), "is called Exercise 1.3, 1.2 is due"),
+        (in_source("# 01 Title", "# 02 Title"), "is called Exercise 1.1, 2.1 is due"),
+        (in_source("5 minutes", "some time"), "no '### Exercise N.M"),
+        (in_source("★☆☆", "★☆☆☆"), "no '### Exercise N.M"),
+        (in_source("★☆☆ · ", ""), "no '### Exercise N.M"),
+        (lambda book: book.cells.pop(5), "2 solutions call a check"),
+        (lambda book: book.cells[5].metadata.pop("tags"), "2 solutions call a check"),
+        (lambda book: book.cells[5].metadata["tags"].append("exercise"), "is tagged exercise"),
+        (lambda book: book.cells[5].metadata.pop("jupyter"), "not in the course's form"),
+    ],
+)
+def test_an_exercise_out_of_form_is_found(tmp_path, change, words):
+    assert words in complaints_about(*planted(), tmp_path=tmp_path, change=change)
+
+
+def test_a_cell_may_end_with_swap(tmp_path):
+    source = (
+        "class MyNorm:\n    def forward(self, x):\n        return x\n\n\nswap(layer_norm=MyNorm)"
+    )
+    cells = [*planted(), new_markdown_cell("Bring your own."), code(source, ["solution"])]
+    assert complaints_about(*cells, tmp_path=tmp_path) == ""
+    cells[-1] = code(source.replace("class MyNorm", "class Norm"), ["solution"])
+    assert "defines no MyNorm" in complaints_about(*cells, tmp_path=tmp_path)
+
+
+# Notebooks and the catalogue of exercises
+
+SECTIONS = [(path.stem, s) for path in COMMITTED for s in sections(read_notebook(path))]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_an_exercise_stands_in_its_notebook_once_with_its_stars_and_minutes(exercise):
+    found = [(notebook, s) for notebook, s in SECTIONS if s.exercise == exercise.name]
+    assert [notebook for notebook, _ in found] == [exercise.notebook]
+    assert (found[0][1].rating, found[0][1].minutes) == (exercise.rating, exercise.minutes)
+
+
+def test_the_catalogue_has_the_notebooks_order_and_every_check_that_they_call():
+    named = [section.exercise for _, section in SECTIONS if section.exercise]
+    assert named == list(EXERCISES)

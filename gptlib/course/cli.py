@@ -4,6 +4,8 @@ Each command imports what it runs when it runs it, as all of the command line do
 """
 
 import sys
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +20,12 @@ Notebooks = Annotated[
     list[str] | None,
     typer.Argument(metavar="NOTEBOOK", help="Numbers such as 02 05. Left out: all of them."),
 ]
+
+
+class Kind(StrEnum):
+    """The editions that can be made of the committed notebooks."""
+
+    learner = "learner"
 
 
 @course.command("run")
@@ -85,6 +93,66 @@ def course_refresh(
                 print(f"{path.stem}: {store_outputs(path):.1f} s", flush=True)
             except CourseError as problem:
                 raise CourseError(f"{path.stem}, {problem}") from None
+
+
+@course.command("edition")
+def course_edition(
+    kind: Annotated[Kind, typer.Argument(help="learner: stubs in place of solutions.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A folder: new, empty, or as this left it.")
+    ],
+    notebooks: Notebooks = None,
+) -> None:
+    """Write the notebooks as learners get them: stubs for solutions, and no outputs."""
+    from gptlib.course.editions import write_edition
+    from gptlib.exercises.catalogue import EXERCISES
+
+    givens = {name: each.given for name, each in EXERCISES.items() if each.given}
+    for path in write_edition(notebooks or [], out, givens):
+        print(path)
+
+
+@course.command("grade")
+def course_grade(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="One sub-folder for each learner; the notebooks in it keep their names, "
+            "such as FOLDER/ada/02_attention.ipynb.",
+        ),
+    ],
+    notebooks: Notebooks = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT", help="For grades.csv and grades.html. Left out: FOLDER-grades."
+        ),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="What one exercise may take.")] = 60,
+    memory: Annotated[
+        str, typer.Option(help="What its process may take, such as 4GB or 1500MB.")
+    ] = "4GB",
+) -> None:
+    """Grade notebooks that were handed in, by our own checks (for instructors).
+
+    Each submission's cells run in a process of their own, held to a time and an amount of memory,
+    so that an accident in one harms no other. That is no security sandbox: what learners wrote
+    runs with your rights. Grade strangers' work on a machine that you can throw away.
+    """
+    from gptlib.course.grading import grade
+    from gptlib.course.watched import Limits, bytes_of
+
+    grade(folder, notebooks or [], out, Limits(seconds, bytes_of(memory)))
+
+
+@course.command("checks")
+def course_checks() -> None:
+    """Prove every check: it has to reject the known mistakes and to accept right answers."""
+    from gptlib.exercises.proof import prove
+
+    if not prove():
+        raise typer.Exit(1)
 
 
 @course.command("publish")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gptlib import paths
+from gptlib.course.exercise_cells import plain_python
+from gptlib.course.exercise_sections import exercises_in_form
 from gptlib.course.notebook_files import (
     Cell,
     Notebook,
@@ -138,13 +140,10 @@ GUARDS: tuple[Callable[[Notebook], Iterator[str]], ...] = (
     uncompared_cells,
     short_cells,
     plain_form,
+    exercises_in_form,
 )
 
 
 def _asserts(cell: Cell) -> bool:
-    return any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(_plain(cell.source))))
-
-
-def _plain(source: str) -> str:
-    """Return the source without IPython's own lines, which are not Python."""
-    return "\n".join("pass" if line.startswith(("%", "!")) else line for line in source.split("\n"))
+    tree = ast.parse(plain_python(cell.source))
+    return any(isinstance(node, ast.Assert) for node in ast.walk(tree))

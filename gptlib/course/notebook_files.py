@@ -65,7 +65,10 @@ def has_tag(cell: Cell, tag: str) -> bool:
 
 
 def normalised(notebook: Notebook) -> Notebook:
-    """Return ``notebook`` in the form that is committed: no times, machines or versions in it."""
+    """Return ``notebook`` in the form that is committed: no times, machines or versions in it.
+
+    JupyterLab shows the code of a solution only when asked to.
+    """
     notebook = copy.deepcopy(notebook)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict(METADATA)
@@ -73,6 +76,8 @@ def normalised(notebook: Notebook) -> Notebook:
         cell["id"] = f"cell-{number:02d}"
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": list(tags)} if tags else {})
+        if has_tag(cell, "solution"):
+            cell.metadata["jupyter"] = nbformat.from_dict({"source_hidden": True})
         for output in cell.get("outputs", []):
             output.pop("transient", None)
             if "metadata" in output:

@@ -1,0 +1,115 @@
+"""What learners handed in: their notebooks, and the cells of exercises in them."""
+
+import json
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gptlib.course.exercise_cells import checked, defines, plain_python
+from gptlib.errors import CourseError
+from gptlib.files import wrong_file
+
+LARGEST = 256 * 10**6  # bytes: pictures that a learner drew are welcome
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One notebook of one learner."""
+
+    learner: str
+    notebook: str
+    handed_in: bool = True
+    problem: str = ""  # why it cannot be read
+    cells: dict[str, str] = field(default_factory=dict)  # the source, by exercise
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What a folder of submissions holds."""
+
+    learners: list[str]
+    notebooks: dict[tuple[str, str], Path]  # by learner and notebook
+    not_recognised: list[Path]
+
+
+def find_submissions(folder: Path, notebooks: list[str]) -> Handed:
+    """Look for the course's ``notebooks`` in each learner's sub-folder of ``folder``.
+
+    Raises CourseError when there is no such folder, or none of the notebooks in it.
+    """
+    if not folder.is_dir():
+        raise CourseError(f"no folder {plain(folder)}: give one with a sub-folder for each learner")
+    learners = sorted(each for each in folder.iterdir() if is_learners(each))
+    found, strangers = {}, sorted(folder.glob("*.ipynb"))
+    for learner in learners:
+        for path in sorted(learner.rglob("*.ipynb")):
+            if ".ipynb_checkpoints" in path.parts:
+                continue
+            if path.parent == learner and path.stem in notebooks:
+                found[learner.name, path.stem] = path
+            else:
+                strangers.append(path)
+    if not found:
+        raise CourseError(
+            f"no notebook of the course in {plain(folder)}: each learner has a sub-folder, and "
+            f"the notebooks in it keep their names, such as ada/{notebooks[0]}.ipynb"
+        )
+    return Handed([each.name for each in learners], found, strangers)
+
+
+def is_learners(path: Path) -> bool:
+    """Whether this is a learner's folder."""
+    return path.is_dir() and not path.name.startswith((".", "__"))
+
+
+def read_submission(
+    learner: str, notebook: str, path: Path | None, exercises: list[str]
+) -> Submission:
+    """Read the exercises' cells out of a notebook, whatever state it is in."""
+    if path is None:
+        return Submission(learner, notebook, handed_in=False)
+    try:
+        problem = wrong_file(path, None, LARGEST)
+        sources = [] if problem else code_sources(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError, MemoryError) as wrong:
+        problem = f"it is no notebook ({type(wrong).__name__}: {wrong})"
+    if problem:
+        return Submission(learner, notebook, problem=f"the file cannot be read: {problem}")
+    cells = {name: cell for name in exercises if (cell := cell_of(name, sources)) is not None}
+    return Submission(learner, notebook, cells=cells)
+
+
+Source = tuple[str, bool]  # a code cell's text, and whether it is tagged as an exercise's
+
+
+def code_sources(book: Any) -> list[Source]:
+    """The code cells of a notebook's JSON; raises TypeError or ValueError where it is none."""
+    if not isinstance(book, dict) or not isinstance(book.get("cells"), list):
+        raise ValueError("it holds no list of cells")
+    found = []
+    for cell in book["cells"]:
+        if not isinstance(cell, dict) or cell.get("cell_type") != "code":
+            continue
+        source, about = cell.get("source"), cell.get("metadata")
+        text = source if isinstance(source, str) else "".join(source or [])
+        tags = about.get("tags") if isinstance(about, dict) else None
+        tagged = isinstance(tags, list) and ("exercise" in tags or "solution" in tags)
+        found.append((text, tagged))
+    return found
+
+
+def cell_of(exercise: str, sources: list[Source]) -> str | None:
+    """The cell of an exercise: tagged and with its check, else the last that defines my_name."""
+    tagged = [text for text, tag in sources if tag and checked(text) == exercise]
+    defining = [text for text, _ in sources if defines(text, f"my_{exercise}")]
+    cell = next(reversed([*defining, *tagged]), None)
+    return None if cell is None else plain_python(cell)
+
+
+def plain(text: object, longest: int = 1_000) -> str:
+    """Learners' text on one line: no control character, nothing that a file cannot hold."""
+    line = " ".join(str(text).split())[:longest]
+    return "".join(
+        mark if unicodedata.category(mark)[0] != "C" else ascii(mark)[1:-1] for mark in line
+    )

@@ -1,0 +1,284 @@
+"""The learner edition: stubs in place of solutions, and no learner's work overwritten."""
+
+import contextlib
+import io
+import json
+import os
+
+import matplotlib.pyplot as plt
+import nbformat
+import planted_exercises
+import pytest
+import torch
+from course_notebooks import code, planted, solution, write
+from nbformat.v4 import new_markdown_cell
+
+from gptlib import paths
+from gptlib.course import STORED
+from gptlib.course.editions import (
+    MANIFEST,
+    learner_edition,
+    root_seen_from,
+    stubbed,
+    write_edition,
+)
+from gptlib.course.execution import execute
+from gptlib.course.exercise_cells import last_call, plain_python
+from gptlib.course.grading import sheet_of
+from gptlib.course.notebook_files import code_cells, has_tag, read_notebook
+from gptlib.course.setup_cell import Address
+from gptlib.errors import CourseError
+from gptlib.exercises.catalogue import EXERCISES
+
+COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+PLANTED_GIVENS = {name: e.given for name, e in planted_exercises.EXERCISES.items() if e.given}
+GIVENS = {name: each.given for name, each in EXERCISES.items() if each.given}
+STUB = 'raise NotImplementedError("not done yet")'
+
+
+# Stubs
+
+
+@pytest.mark.parametrize(
+    ("source", "stub"),
+    [
+        ('def my_f(x):\n    """Doc."""\n    return x', f'def my_f(x):\n    """Doc."""\n    {STUB}'),
+        ("def my_f(x):\n    # why\n    return x\n    # end", f"def my_f(x):\n    {STUB}"),
+        (
+            'def my_f(\n    x: dict[str, int] = {"a": 1},  # (B)\n) -> int:\n    return x',
+            f'def my_f(\n    x: dict[str, int] = {{"a": 1}},  # (B)\n) -> int:\n    {STUB}',
+        ),
+        ("@torch.no_grad()\ndef my_f(x): return x", f"@torch.no_grad()\ndef my_f(x):\n    {STUB}"),
+        (
+            'def my_f(x):\n    """é\n\n    Two lines."""  # note\n\n    y = x\n\n    return y',
+            f'def my_f(x):\n    """é\n\n    Two lines."""\n    {STUB}',
+        ),
+        (
+            "def my_f(x):\n    return x\n\n\n# seen\ny = 1",
+            f"def my_f(x):\n    {STUB}\n\n\n# seen\ny = 1",
+        ),
+        ("def other(x):\n    return x", "def other(x):\n    return x"),
+    ],
+)
+def test_a_body_becomes_a_stub_and_all_else_stays(source, stub):
+    assert stubbed(f"{source}\n\n\ncheck.f(my_f)", {}) == f"{stub}\n\n\ncheck.f(my_f)"
+
+
+def test_of_a_class_only_forward_is_taken_out():
+    source = (
+        "class MyNorm(nn.Module):\n    def __init__(self):\n        self.a = 1\n\n"
+        "    def forward(self, x):\n        return x + self.a\n\n\n"
+        "class Other:\n    def forward(self):\n        return 1\n\n\n"
+        "def my_norm(x):\n    return MyNorm()(x)\n\n\ncheck.norm(my_norm)"
+    )
+    found = stubbed(source, {})
+    assert found == source.replace("return x + self.a", STUB).replace("return MyNorm()(x)", STUB)
+
+
+def test_a_given_function_takes_the_solutions_place():
+    assert stubbed(solution("total"), PLANTED_GIVENS) == solution(
+        "total",
+        "    result = 0\n    for number in numbers[:-1]:  # every number\n"
+        "        result += number\n    return result\n    # the sum of all",
+    )
+
+
+def test_a_given_function_with_other_parameters_is_refused():
+    with pytest.raises(CourseError, match=r"takes values, but the function given .* takes numbers"):
+        stubbed(solution("total").replace("numbers: list", "values: list"), PLANTED_GIVENS)
+
+
+def test_a_solution_that_is_no_python_is_refused():
+    with pytest.raises(CourseError, match="is no Python: 'def my_f"):
+        stubbed("def my_f(:", {})
+
+
+# The notebook
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    """The course's notebooks in small."""
+    folder = tmp_path / "notebooks"
+    write(folder / "81_planted.ipynb", *planted())
+    cells = [new_markdown_cell("[next](81_planted.ipynb)"), code("print(1)", output="1\n")]
+    write(folder / "82_other.ipynb", *cells)
+    return folder
+
+
+def test_a_notebook_loses_solutions_outputs_and_counts(notebooks):
+    worked = read_notebook(notebooks / "81_planted.ipynb")
+    folded = [cell.metadata for cell in code_cells(worked) if has_tag(cell, "solution")]
+    assert folded == 3 * [{"tags": ["solution"], "jupyter": {"source_hidden": True}}]
+    edition = learner_edition(worked, PLANTED_GIVENS)
+    nbformat.validate(edition)
+    cells = code_cells(edition)
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+    assert [cell.metadata for cell in cells[2:]] == 3 * [{"tags": ["exercise"]}]
+    assert STUB in cells[2].source and "numbers[:-1]" in cells[3].source
+    same = [(a.source, b.source) for a, b in zip(worked.cells, edition.cells, strict=True)]
+    assert sum(a != b for a, b in same) == 3
+    assert "2 * number" in code_cells(worked)[2].source  # the worked one is as it was
+
+
+def test_links_upwards_lead_to_the_course_and_those_beside_stay(tmp_path):
+    text = '[a](../README.md) ![b](../assets/x.svg) [c](02_b.ipynb) <img src="../assets/y.svg">'
+    book = nbformat.v4.new_notebook(cells=[new_markdown_cell(text)])
+    moved = learner_edition(book, {}, root_seen_from(tmp_path / "a b" / "out")).cells[0].source
+    links = [part.split(end)[0] for part, end in zip(moved.split("](")[1:], ")))", strict=True)]
+    assert (tmp_path / "a b/out" / links[0]).resolve() == paths.REPOSITORY / "README.md"
+    assert links[1].endswith("/assets/x.svg") and links[2] == "02_b.ipynb"
+    assert f'src="{links[1].removesuffix("x.svg")}y.svg"' in moved
+    address = Address("https://github.com/someone/gpt", "v1")
+    assert root_seen_from(tmp_path, address) == "https://github.com/someone/gpt/blob/v1"
+
+
+def test_links_that_open_the_worked_notebook_elsewhere_are_left_out():
+    book = nbformat.v4.new_notebook(cells=[new_markdown_cell("# 01\n\nOpen in [Colab](x) y\n\nz")])
+    assert "Colab" not in learner_edition(book, {}).cells[0].source
+
+
+# The folder
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_edition_is_written_and_renewed_and_others_stay(notebooks, tmp_path):
+    out = tmp_path / "deep" / "learner"
+    assert write_edition(["81"], out, PLANTED_GIVENS, notebooks) == [out / "81_planted.ipynb"]
+    write_edition(["82"], out, PLANTED_GIVENS, notebooks)
+    assert names(out) == [MANIFEST, "81_planted.ipynb", "82_other.ipynb"]
+    write(notebooks / "82_other.ipynb", code("2"))
+    write_edition([], out, PLANTED_GIVENS, notebooks)
+    assert "2" == code_cells(read_notebook(out / "82_other.ipynb"))[1].source
+    assert names(out.parent) == ["learner"]
+
+
+def test_an_empty_folder_and_one_that_was_looked_at_are_taken(notebooks, tmp_path):
+    out = tmp_path / "learner"
+    out.mkdir()
+    write_edition([], out, PLANTED_GIVENS, notebooks)
+    (out / ".ipynb_checkpoints").mkdir()
+    (out / ".ipynb_checkpoints" / "81_planted-checkpoint.ipynb").write_text("{}")
+    write_edition([], out, PLANTED_GIVENS, notebooks)
+    assert names(out / ".ipynb_checkpoints") == ["81_planted-checkpoint.ipynb"]
+
+
+def learner_works(out):
+    path = out / "81_planted.ipynb"
+    path.write_text(path.read_text().replace("not done yet", "done"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        learner_works,
+        lambda out: (out / "mine.txt").write_text("x"),
+        lambda out: (out / "data").mkdir(),
+        lambda out: (out / MANIFEST).unlink(),
+        lambda out: (out / MANIFEST).write_text("[]"),
+        lambda out: (out / MANIFEST).write_text(json.dumps({"files": None})),
+    ],
+)
+def test_a_learners_work_is_never_overwritten(notebooks, tmp_path, change):
+    out = tmp_path / "learner"
+    write_edition([], out, PLANTED_GIVENS, notebooks)
+    change(out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(CourseError, match="nothing was changed there; give a new folder"):
+        write_edition([], out, PLANTED_GIVENS, notebooks)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert names(tmp_path) == ["learner", "notebooks"]
+
+
+def test_the_notebooks_themselves_and_files_are_refused(notebooks, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for out in (notebooks, tmp_path / "file", tmp_path / "file" / "learner"):
+        with pytest.raises(CourseError):
+            write_edition([], out, PLANTED_GIVENS, notebooks)
+
+
+@pytest.mark.parametrize(("there", "failing"), [(False, 1), (True, 1), (True, 2)])
+def test_nothing_half_written_is_left(notebooks, tmp_path, monkeypatch, there, failing):
+    out = tmp_path / "learner"
+    if there:
+        write_edition([], out, PLANTED_GIVENS, notebooks)
+    before = names(out) if there else None
+    rename, calls = os.rename, []
+
+    def full(old, new):
+        calls.append(new)
+        if len(calls) == failing:
+            raise OSError(28, "No space left on device")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(OSError):
+        write_edition([], out, PLANTED_GIVENS, notebooks)
+    assert names(tmp_path) == (["learner"] if there else []) + ["notebooks"]
+    assert not there or names(out) == before
+
+
+# The committed notebooks
+
+
+@pytest.fixture
+def settings_kept():
+    """The cells of imports set plots' style and torch's threads: put both back."""
+    threads = torch.get_num_threads()
+    with plt.rc_context():
+        yield
+    torch.set_num_threads(threads)
+
+
+def verdicts(worked, notebook, tag):
+    """Run imports, definitions and the cells of this tag; return what each last call said."""
+    namespace, said = {"__name__": "__main__"}, {}
+    sheet = sheet_of("", worked)
+    for source in sheet.imports:
+        exec(source, namespace)
+    for source in sheet.definitions:
+        with contextlib.suppress(NameError):
+            exec(source, namespace)
+    for cell in code_cells(notebook):
+        if has_tag(cell, tag):
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(plain_python(cell.source), namespace)
+            said[last_call(cell.source).function.removeprefix("check.")] = printed.getvalue()
+    return said
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_stubs_are_not_done_yet_and_solutions_pass(path, settings_kept):
+    worked = read_notebook(path)
+    solved = verdicts(worked, worked, "solution")
+    stubs = verdicts(worked, learner_edition(worked, GIVENS), "exercise")
+    assert list(stubs) == list(solved)
+    for name, said in solved.items():
+        assert said.startswith(f"✓ {name}: "), said
+    for name, said in stubs.items():
+        sign = "✗" if name in GIVENS else "·"
+        assert said.startswith(f"{sign} {name}: "), said
+        assert name in GIVENS or said == f"· {name}: not done yet\n"
+
+
+@pytest.mark.long
+def test_the_whole_learner_edition_runs_from_top_to_bottom(tmp_path):
+    out = tmp_path / "learner"
+    environment = {**STORED, "GPTLIB_RUNS": str(tmp_path / "runs")}
+    for path in write_edition([], out, GIVENS):
+        notebook = read_notebook(path)
+        seconds = execute(notebook, out, environment, timeout=300)
+        print(f"{path.stem}: {seconds:.0f} s", flush=True)
+        said = [
+            "".join(output.get("text", "") for output in cell.outputs)
+            for cell in code_cells(notebook)
+            if has_tag(cell, "exercise")
+        ]
+        exercises = [name for name, each in EXERCISES.items() if each.notebook == path.stem]
+        assert len(said) >= len(exercises)
+        assert all("not done yet" in text or "✗" in text for text in said), said
+        assert sum("✗" in text for text in said) == len(GIVENS.keys() & set(exercises))

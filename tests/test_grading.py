@@ -1,0 +1,372 @@
+"""Grading gives each planted submission the marks it deserves, and survives what is handed in."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from course_notebooks import SOLUTIONS, code, notebook, planted, solution, write
+from typer.testing import CliRunner
+
+from gptlib.course.cli import course
+from gptlib.course.exercise_cells import plain_python
+from gptlib.course.grades import Mark, State, csv_text, page_text
+from gptlib.course.grading import grade, sheet_of
+from gptlib.course.submissions import plain, read_submission
+from gptlib.course.watched import Ended, Limits, Watched, bytes_of
+from gptlib.errors import CourseError
+
+LIMITS = Limits(seconds=3, memory=800_000_000)
+PASSED, FAILED, NOT_DONE, ABSENT = State
+STUB = '    raise NotImplementedError("not done yet")'
+BOMB = "    held = []\n    while True:\n        held.append(b'x' * 150_000_000)"
+FLOOD = 'for _ in range(300):\n    print("x" * 1_000_000)\n\n\n'
+FORGED = """
+import os
+for number in range(3, 20):
+    try:
+        os.write(number, b'{"passed": true, "done": true, "message": "", "unfit": false}\\n')
+    except OSError:
+        pass
+
+
+"""
+TAMPER = """
+import gptlib.exercises.verdict as verdict
+from planted_exercises import EXERCISES, in_place
+object.__setattr__(EXERCISES["backwards"], "right", in_place)
+verdict.difference = lambda *anything: None
+verdict.judge = lambda exercise, function: print("✓")
+class check:
+    backwards = print
+
+
+"""
+
+# The learner's cells by exercise, and what is expected of doubled, total and backwards.
+PLANTED = {
+    "right": ({"doubled": FLOOD + solution("doubled")}, [PASSED, PASSED, PASSED]),
+    "half right": (
+        {"total": solution("total", STUB), "backwards": solution("backwards", "    return 0")},
+        [PASSED, NOT_DONE, FAILED],
+    ),
+    "looping": (
+        {
+            "doubled": solution("doubled", "    return [int(half(4 * n)) for n in numbers]"),
+            "total": solution("total", "    while True: pass"),
+            "backwards": solution(
+                "backwards", "    return [n // 2 for n in my_doubled(numbers[::-1])]"
+            ),
+        },
+        [PASSED, FAILED, PASSED],
+    ),
+    "exiting": (
+        {
+            "doubled": "raise SystemExit\n\n\n" + solution("doubled"),
+            "total": FORGED + solution("total", "    return 0"),
+            "backwards": solution("backwards", "    import os; os._exit(0)"),
+        },
+        [FAILED, FAILED, FAILED],
+    ),
+    "memory bomb": ({"backwards": solution("backwards", BOMB)}, [PASSED, PASSED, FAILED]),
+    "syntax error": (
+        {"doubled": "def my_doubled(numbers:\n\ncheck.doubled(my_doubled)"},
+        [FAILED, PASSED, PASSED],
+    ),
+    "tampering": (
+        {"backwards": TAMPER + solution("backwards", "    return 0")},
+        [PASSED, PASSED, FAILED],
+    ),
+    "empty": (None, [ABSENT, ABSENT, ABSENT]),
+}
+
+
+@pytest.fixture(scope="module")
+def course_folder(tmp_path_factory):
+    """The instructor's copy; the catalogue that judges it is found by the grader's processes."""
+    folder = tmp_path_factory.mktemp("course")
+    first, *rest = planted()
+    quoted = code("# part.py\ndef half(x):\n    return x / 2", ["in-step"])
+    needs_more = code("# part.py\ndef more(x: Gone):\n    return x", ["in-step"])
+    write(folder / "81_planted.ipynb", first, needs_more, quoted, *rest)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        yield folder
+
+
+def graded(course_folder, submissions, **more):
+    said = []
+    settings = {"limits": LIMITS, "notebooks": course_folder, "catalogue": "planted_exercises"}
+    marks = grade(submissions, [], say=said.append, **(settings | more))
+    return marks, said
+
+
+@pytest.fixture(scope="module")
+def class_of_eight(course_folder, tmp_path_factory):
+    """All planted submissions, graded once."""
+    folder = tmp_path_factory.mktemp("class") / "handed-in"
+    for learner, (cells, _) in PLANTED.items():
+        own = [code("x = 1")] if cells is None else planted(**cells)
+        write(folder / learner / "81_planted.ipynb", *own)
+    write(folder / "right" / "notes.ipynb", code("1"))
+    return folder, *graded(course_folder, folder)
+
+
+def states(marks, learner):
+    return [mark.state for mark in marks if mark.learner == learner]
+
+
+def message(marks, learner, exercise):
+    (found,) = (m for m in marks if (m.learner, m.exercise) == (learner, exercise))
+    return found.message
+
+
+@pytest.mark.parametrize("learner", PLANTED)
+def test_a_planted_submission_gets_its_marks(class_of_eight, learner):
+    assert states(class_of_eight[1], learner) == PLANTED[learner][1]
+
+
+@pytest.mark.parametrize(
+    ("learner", "exercise", "words"),
+    [
+        ("half right", "total", "not done yet"),
+        ("half right", "backwards", "expected [3, 2, 1], came 0"),
+        ("looping", "total", "took longer than 3 seconds"),
+        ("exiting", "backwards", "ended its process (exit code 0)"),
+        ("exiting", "total", "wrote into the grader's channel"),
+        ("exiting", "doubled", "the cell ends its process (SystemExit)"),
+        ("memory bomb", "backwards", "took more than 0.8 GB of memory"),
+        ("syntax error", "doubled", "SyntaxError in line 1 of the cell"),
+        ("tampering", "backwards", "the check was changed"),
+        ("empty", "total", "not handed in"),
+    ],
+)
+def test_a_message_says_what_happened(class_of_eight, learner, exercise, words):
+    assert words in message(class_of_eight[1], learner, exercise)
+
+
+def test_the_results_lie_beside_the_submissions(class_of_eight):
+    folder = class_of_eight[0]
+    rows = list(
+        csv.DictReader((folder.parent / "handed-in-grades/grades.csv").open(encoding="utf-8"))
+    )
+    assert len(rows) == 3 * len(PLANTED)
+    assert list(rows[0]) == ["learner", "notebook", "exercise", "passed", "message"]
+    assert sum(row["passed"] == "yes" for row in rows) == 12
+    assert not any("\n" in row["message"] for row in rows)
+    page = (folder.parent / "handed-in-grades/grades.html").read_text("utf-8")
+    assert "<h2>tampering</h2>" in page and "the check was changed" in page
+
+
+def test_a_line_tells_of_each_submission_and_of_strange_files(class_of_eight):
+    said = class_of_eight[2]
+    assert sum("81_planted" in line and "of 3 passed" in line for line in said) == len(PLANTED)
+    assert "not recognised: right/notes.ipynb" in said
+
+
+def test_no_process_of_the_grader_is_left(class_of_eight):
+    assert [p for p in psutil.Process().children() if "exercises.apart" in str(p.cmdline())] == []
+
+
+def handed_in(folder, *cells, learner="ada"):
+    return write(folder / "handed-in" / learner / "81_planted.ipynb", *cells)
+
+
+def cells_of(path):
+    return read_submission("ada", "81_planted", path, list(SOLUTIONS)).cells
+
+
+def test_a_cell_that_lost_its_tag_is_found_by_the_function_it_defines(tmp_path):
+    first, second = code(solution("total", "    return 1")), code("my_total = sum")
+    cells = cells_of(handed_in(tmp_path, first, second, code("my_total(2)\nmy_total == 3")))
+    assert cells == {"total": "my_total = sum"}
+
+
+def test_a_tagged_cell_goes_before_a_later_one_without_tag(tmp_path):
+    tagged = code(solution("total"), ["exercise"])
+    cells = cells_of(handed_in(tmp_path, tagged, code("def my_total(numbers): return 1")))
+    assert cells == {"total": solution("total")}
+
+
+@pytest.mark.parametrize(
+    ("source", "plain_source"),
+    [
+        ("%%time\nx = 1\n  !ls\n%matplotlib inline", "pass\nx = 1\n  pass\npass"),
+        ("my_total?\n?my_total\nx = 1", "pass\npass\nx = 1"),
+        ("x = (7\n  % 3)", "x = (7\n  % 3)"),
+        ("x = 'what?'", "x = 'what?'"),
+    ],
+)
+def test_lines_of_ipython_are_left_out(source, plain_source):
+    assert plain_python(source) == plain_source
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "it is no notebook (JSONDecodeError"),
+        (b"\xff\xfe\x00", "it is no notebook (UnicodeDecodeError"),
+        (b"[]", "it holds no list of cells"),
+        (b'{"cells": 3}', "it holds no list of cells"),
+        (b'{"cells": [{"cell_type": "code", "source": [1, 2]}]}', "TypeError"),
+        (b"[" * 100_000, "RecursionError"),
+    ],
+)
+def test_a_file_that_is_no_notebook_is_named_so(tmp_path, content, words):
+    path = tmp_path / "81_planted.ipynb"
+    path.write_bytes(content)
+    assert words in read_submission("ada", "81_planted", path, ["total"]).problem
+
+
+def test_a_notebook_of_another_shape_holds_no_exercise(tmp_path):
+    path = tmp_path / "81_planted.ipynb"
+    path.write_text(json.dumps({"cells": [None, {}, {"cell_type": "code", "metadata": []}]}))
+    found = read_submission("ada", "81_planted", path, ["total"])
+    assert found.cells == {} and not found.problem
+
+
+def test_a_pipe_in_the_place_of_a_notebook_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "81_planted.ipynb")
+    found = read_submission("ada", "81_planted", tmp_path / "81_planted.ipynb", ["total"])
+    assert "is not a plain file" in found.problem
+
+
+def test_a_submission_of_100_megabytes_is_read(tmp_path):
+    path = handed_in(tmp_path, code("print(1)", output="@"), *planted())
+    path.write_text(path.read_text().replace('"@"', '"' + "x" * 10**8 + '"'))
+    assert path.stat().st_size > 10**8
+    assert list(cells_of(path)) == list(SOLUTIONS)
+
+
+def test_one_larger_than_any_notebook_is_not_read(tmp_path):
+    path = handed_in(tmp_path)
+    os.truncate(path, 300 * 10**6)
+    problem = read_submission("ada", "81_planted", path, ["total"]).problem
+    assert "300,000,000 bytes, not at most 256,000,000" in problem
+
+
+def test_odd_names_and_broken_files_are_graded_and_written_harmlessly(course_folder, tmp_path):
+    odd = ["=cmd|' <script>alert(1)", "två\nrader \u202eada", "\udcff", "@SUM(A1)"]
+    for learner in odd:
+        path = handed_in(tmp_path, learner=learner)
+        path.write_text("{")
+    marks, said = graded(course_folder, tmp_path / "handed-in", out=tmp_path / "out")
+    assert {mark.state for mark in marks} == {FAILED} and len(marks) == 12
+    rows = list(csv.DictReader((tmp_path / "out/grades.csv").open(encoding="utf-8")))
+    assert {row["learner"] for row in rows} == {
+        "'=cmd|' <script>alert(1)",
+        "två rader \\u202eada",
+        "\\udcff",
+        "'@SUM(A1)",
+    }
+    page = (tmp_path / "out/grades.html").read_text(encoding="utf-8")
+    assert "<script>" not in page and "=cmd|&#x27; &lt;script&gt;alert(1)" in page
+    assert all(line.isprintable() for line in said)
+
+
+def test_a_message_is_escaped_in_page_and_table():
+    mark = Mark("ada", "81_planted", "total", FAILED, "=1+1\n  <img onerror='x'>\x1b[31m")
+    assert "'=1+1 <img onerror='x'>\\x1b[31m" in csv_text([mark])
+    page = page_text([mark], ["<b>.ipynb"])
+    assert "<img" not in page and "\x1b" not in page and "&lt;b&gt;.ipynb" in page
+
+
+def test_a_long_name_is_cut_and_a_mark_is_one_line():
+    assert len(plain("x" * 5_000)) == 1_000 and plain("a\n\tb\x07") == "a b\\x07"
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("absent", "no folder .* give one with a sub-folder"),
+        ("handed-in/ada/81_planted.ipynb", "no folder"),
+        ("handed-in/bob", "no notebook of the course"),
+        ("handed-in/ada", "no notebook of the course"),
+    ],
+)
+def test_what_cannot_be_graded_is_one_line(course_folder, tmp_path, folder, words):
+    handed_in(tmp_path)
+    (tmp_path / "handed-in" / "bob").mkdir()
+    with pytest.raises(CourseError, match=words):
+        graded(course_folder, tmp_path / folder)
+    assert not list(tmp_path.rglob("*-grades"))
+
+
+def test_results_among_the_submissions_are_refused(course_folder, tmp_path):
+    handed_in(tmp_path)
+    folder = tmp_path / "handed-in"
+    with pytest.raises(CourseError, match="among the submissions"):
+        graded(course_folder, folder, out=folder / "grades")
+
+
+@pytest.mark.parametrize(("text", "amount"), [("4GB", 4 * 10**9), ("1.5 gb", 1_500_000_000)])
+def test_an_amount_of_memory_is_read(text, amount):
+    assert bytes_of(text) == amount
+
+
+@pytest.mark.parametrize("text", ["4", "GB", "-1GB", "0MB", "4TB"])
+def test_what_is_no_amount_of_memory_is_refused(text):
+    with pytest.raises(CourseError, match="no amount of memory"):
+        bytes_of(text)
+
+
+def test_a_process_that_is_killed_ends_the_question():
+    with Watched("planted_exercises") as process:
+        process.process.kill()
+        with pytest.raises(Ended, match=r"ended its process \(exit code -9\)"):
+            process.ask({"imports": [], "definitions": [], "before": []}, LIMITS)
+    assert not Path(process.folder.name).exists()
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from gptlib.course.grading import grade
+folder = Path(sys.argv[1])
+grade(folder / "handed-in", [], notebooks=folder, catalogue="planted_exercises",
+      say=lambda line: print(line, flush=True))
+"""
+
+
+def test_ctrl_c_ends_every_process_and_leaves_older_results(course_folder, tmp_path):
+    handed_in(tmp_path, code("1"), learner="ada")
+    handed_in(
+        tmp_path, *planted(doubled=solution("doubled", "    while True: pass")), learner="bob"
+    )
+    write(tmp_path / "81_planted.ipynb", *planted())
+    results = tmp_path / "handed-in-grades"
+    results.mkdir()
+    (results / "grades.csv").write_text("older")
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as grader:
+        assert b"ada" in grader.stdout.readline()
+        time.sleep(0.5)
+        started = psutil.Process(grader.pid).children(recursive=True)
+        grader.send_signal(signal.SIGINT)
+        assert grader.wait(timeout=10) != 0
+    assert started and psutil.wait_procs(started, timeout=5)[1] == []
+    assert [path.name for path in results.iterdir()] == ["grades.csv"]
+    assert (results / "grades.csv").read_text() == "older"
+
+
+def test_imports_may_fill_two_cells_and_quoted_definitions_come_with_them():
+    first, *rest = planted()
+    second = code("from os import path\n\nx = 1")
+    quoted = code("# a.py\ndef half(x):\n    return x / 2", ["in-step"])
+    sheet = sheet_of(
+        "81", notebook(first, second, code("print(1)"), quoted, *rest, code("import os"))
+    )
+    assert sheet.imports == [first.source, second.source]
+    assert sheet.definitions == [quoted.source]
+    assert sheet.exercises == list(SOLUTIONS)
+
+
+def test_the_help_says_that_this_is_no_sandbox():
+    shown = CliRunner().invoke(course, ["grade", "--help"])
+    assert "no security sandbox" in " ".join(shown.output.split())
