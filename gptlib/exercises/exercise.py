@@ -14,6 +14,7 @@ from itertools import islice
 from traceback import walk_tb
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 Function = Callable[..., Any]
@@ -106,14 +107,16 @@ def outcomes(exercise: Exercise, function: Function) -> Iterator[tuple[str, Any]
 @contextmanager
 def own_random_numbers() -> Iterator[None]:
     """Every call draws the same numbers, and none of those that the notebook draws afterwards."""
-    before = torch.get_rng_state(), random.getstate()
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     torch.default_generator.manual_seed(SEED)
+    np.random.seed(SEED)
     random.seed(SEED)
     try:
         yield
     finally:
         torch.set_rng_state(before[0])
-        random.setstate(before[1])
+        np.random.set_state(before[1])
+        random.setstate(before[2])
 
 
 def outcome(exercise: Exercise, function: Function, case: Case) -> dict[str, Any] | Failed:
