@@ -367,6 +367,12 @@ def test_imports_may_fill_two_cells_and_quoted_definitions_come_with_them():
     assert sheet.exercises == list(SOLUTIONS)
 
 
+def test_the_grader_itself_loads_no_torch():
+    program = "import gptlib.course.grading, gptlib.course.editions, gptlib.course.guards, sys"
+    done = subprocess.run([sys.executable, "-c", f"{program}; sys.exit('torch' in sys.modules)"])
+    assert done.returncode == 0
+
+
 def test_the_help_says_that_this_is_no_sandbox():
     shown = CliRunner().invoke(course, ["grade", "--help"])
     assert "no security sandbox" in " ".join(shown.output.split())

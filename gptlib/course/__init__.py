@@ -1,4 +1,4 @@
-"""The notebooks as a course: run them, hold them in step with the package, publish them.
+"""The notebooks as a course: run them, hold them in step with the package, publish and grade them.
 
 Knows no torch: what needs it runs in the notebooks' own kernels.
 """
