@@ -1,19 +1,31 @@
 """The two clinics: honest recordings, readable, drawn, and silent about their fault."""
 
 import importlib.util
+import io
 import json
+import math
 from statistics import median
 
 import matplotlib.pyplot as plt
 import pytest
+from PIL import Image
 
 from gptlib import paths
 from gptlib.config import TrainingConfig
 from gptlib.exercises.catalogue import EXERCISES
-from gptlib.exercises.clinic import KEPT, OTHERWISE, load_clinic, save, sparing, three_curves
+from gptlib.exercises.clinic import (
+    KEPT,
+    OTHERWISE,
+    Picture,
+    load_clinic,
+    save,
+    sparing,
+    three_curves,
+)
 from gptlib.exercises.norms_and_throughput import clinic_b
 from gptlib.exercises.the_verdict import clinic_a
 from gptlib.exercises.verdict import judge, sentence
+from gptlib.plots import TRAINING, VALIDATION
 from gptlib.training.metrics import curve
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -135,3 +147,17 @@ def test_the_three_curves_of_both_runs_are_drawn(name, module):
     for axes in (figure.axes[0], figure.axes[2]):
         assert axes.get_ylim()[0] == 0
     plt.close(figure)
+
+
+def test_a_picture_is_small_and_has_the_colours_of_the_figure():
+    clinic = load_clinic("clinic-09")
+    open_before = plt.get_fignums()
+    picture = Picture(three_curves(clinic.run, clinic.healthy, "a title"), dpi=64)
+    assert len(picture._repr_png_()) < 20_000 and repr(picture) == "<Picture: a title>"
+    assert plt.get_fignums() == open_before
+    image = Image.open(io.BytesIO(picture._repr_png_())).convert("RGB")
+    assert image.size == (448, 416)
+    for color in (TRAINING, VALIDATION):
+        wanted = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
+        nearest = min(math.dist(wanted, found) for _, found in image.getcolors())
+        assert nearest < 60, color
