@@ -16,7 +16,6 @@ from gptlib.exercises.catalogue import EXERCISES
 from gptlib.exercises.clinic import (
     KEPT,
     OTHERWISE,
-    Picture,
     load_clinic,
     save,
     sparing,
@@ -25,7 +24,7 @@ from gptlib.exercises.clinic import (
 from gptlib.exercises.norms_and_throughput import clinic_b
 from gptlib.exercises.the_verdict import clinic_a
 from gptlib.exercises.verdict import judge, sentence
-from gptlib.plots import TRAINING, VALIDATION
+from gptlib.plots import TRAINING, VALIDATION, Picture
 from gptlib.training.metrics import curve
 
 pytestmark = pytest.mark.usefixtures("one_thread")

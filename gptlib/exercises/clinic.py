@@ -5,7 +5,6 @@ rule is tried: the fault with another seed, a healthy run with another seed, and
 The runs were really made, by ``assets/clinics.py``.
 """
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
-from PIL import Image
 
 from gptlib import paths
 from gptlib.exercises.exercise import Case, Function
@@ -24,7 +22,6 @@ from gptlib.plots.palette import REFERENCE, STYLE, TRAINING, VALIDATION
 from gptlib.training.metrics import Row, curve
 
 KEPT = {"loss": 3, "gradient_norm": 3, "tokens_per_second": 0}  # decimals of each curve
-COLOURS = 32  # of a picture: enough for lines on white
 OTHERWISE = "something else"  # what a rule says of a run without its fault
 
 
@@ -132,30 +129,3 @@ def three_curves(run: list[Row], healthy: list[Row], title: str) -> Figure:
         axis_of_steps(grid[2])
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
-
-
-class Picture:
-    """A figure in few colours, for a cell's last line: a quarter of the bytes, to the eye the same.
-
-    Args:
-        figure: closed once it is drawn.
-        dpi: dots per inch.
-    """
-
-    def __init__(self, figure: Figure, dpi: int = 70) -> None:
-        drawn, small = io.BytesIO(), io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=dpi)
-        self.title = figure.axes[0].get_title()
-        plt.close(figure)
-        colours = Image.Quantize.MAXCOVERAGE  # keeps those of thin lines and small marks
-        few = Image.open(drawn).convert("RGB").quantize(COLOURS, method=colours)
-        few.save(small, "png", optimize=True)
-        self.png = small.getvalue()
-
-    def _repr_png_(self) -> bytes:
-        """What Jupyter shows."""
-        return self.png
-
-    def __repr__(self) -> str:
-        """What is shown where there are no pictures."""
-        return f"<Picture: {self.title}>"
