@@ -160,4 +160,5 @@ def test_a_picture_is_small_and_has_the_colours_of_the_figure():
     for color in (TRAINING, VALIDATION):
         wanted = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
         nearest = min(math.dist(wanted, found) for _, found in image.getcolors())
-        assert nearest < 60, color
+        assert nearest < 20, color
+    assert any(min(found) > 225 and max(found) < 250 for _, found in image.getcolors())  # grid

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from PIL import Image
 
-COLOURS = 32  # enough for lines on white
+COLOURS = 128  # enough for lines on white
 
 
 class Picture:
@@ -22,7 +22,7 @@ class Picture:
         figure.savefig(drawn, format="png", dpi=dpi)
         self.title = figure.axes[0].get_title()
         plt.close(figure)
-        colours = Image.Quantize.MAXCOVERAGE  # keeps those of thin lines and small marks
+        colours = Image.Quantize.FASTOCTREE  # keeps those of small marks and of a pale grid
         few = Image.open(drawn).convert("RGB").quantize(COLOURS, method=colours)
         few.save(small, "png", optimize=True)
         self.png = small.getvalue()
