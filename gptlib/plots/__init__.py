@@ -7,6 +7,7 @@ norms     gradient norms, of all parameters and layer by layer
 speed     tokens a second and utilisation
 bands     a run over the band of a recording
 files     figures to PNG, PDF or SVG
+pictures  a figure in few colours, for a notebook with many
 """
 
 from gptlib.plots.bands import over_band
@@ -14,6 +15,7 @@ from gptlib.plots.files import save, save_all
 from gptlib.plots.losses import compare, learning_rate, loss_curves
 from gptlib.plots.norms import gradient_norms, layer_heat_map
 from gptlib.plots.palette import PALETTE, REFERENCE, STYLE, TRAINING, VALIDATION, style
+from gptlib.plots.pictures import Picture
 from gptlib.plots.speed import throughput
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "STYLE",
     "TRAINING",
     "VALIDATION",
+    "Picture",
     "compare",
     "gradient_norms",
     "layer_heat_map",

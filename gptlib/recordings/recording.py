@@ -159,7 +159,9 @@ def load_recording(name: str | Path) -> Recording:
         fields = json.loads(path.read_text(encoding="utf-8"))
         return Recording(**{**fields, **{name: Curve(**fields[name]) for name in CURVES}})
     except OSError as error:
-        known = ", ".join(sorted(file.stem for file in paths.RECORDINGS.glob("*.json"))) or "none"
+        # Clinics, the broken runs of two exercises, lie there too and have a form of their own.
+        stems = (file.stem for file in paths.RECORDINGS.glob("*.json"))
+        known = ", ".join(sorted(s for s in stems if not s.startswith("clinic-"))) or "none"
         raise GPTLibError(f"no recording {str(name)!r}: known ones are {known}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise GPTLibError(f"{path} is no recording ({error!r}): record the run again") from error

@@ -1,10 +1,11 @@
 """The exercises of notebook 05, in its order."""
 
 from gptlib.exercises.exercise import Exercise
-from gptlib.exercises.the_verdict import evaluate, learning_rate_at, windows
+from gptlib.exercises.the_verdict import clinic_a, evaluate, learning_rate_at, windows
 
 EXERCISES: tuple[Exercise, ...] = (
     windows.EXERCISE,
     learning_rate_at.EXERCISE,
     evaluate.EXERCISE,
+    clinic_a.EXERCISE,
 )

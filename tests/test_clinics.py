@@ -1,0 +1,164 @@
+"""The two clinics: honest recordings, readable, drawn, and silent about their fault."""
+
+import importlib.util
+import io
+import json
+import math
+from statistics import median
+
+import matplotlib.pyplot as plt
+import pytest
+from PIL import Image
+
+from gptlib import paths
+from gptlib.config import TrainingConfig
+from gptlib.exercises.catalogue import EXERCISES
+from gptlib.exercises.clinic import (
+    KEPT,
+    OTHERWISE,
+    load_clinic,
+    save,
+    sparing,
+    three_curves,
+)
+from gptlib.exercises.norms_and_throughput import clinic_b
+from gptlib.exercises.the_verdict import clinic_a
+from gptlib.exercises.verdict import judge, sentence
+from gptlib.plots import TRAINING, VALIDATION, Picture
+from gptlib.training.metrics import curve
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+BOTH = pytest.mark.parametrize(
+    ("name", "module"), [("clinic-05", clinic_a), ("clinic-09", clinic_b)], ids=["a", "b"]
+)
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The script that made the recordings."""
+    spec = importlib.util.spec_from_file_location("clinics", paths.ASSETS / "clinics.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# The files
+
+
+@BOTH
+def test_a_clinic_comes_back_as_it_was_written(name, module, tmp_path):
+    clinic = load_clinic(name)
+    save(clinic, tmp_path / "again.json")
+    text = (paths.RECORDINGS / f"{name}.json").read_text(encoding="utf-8")
+    assert (tmp_path / "again.json").read_text(encoding="utf-8") == text
+    assert len(text) < 16_000
+
+
+@BOTH
+def test_every_run_of_a_clinic_has_all_curves_at_every_step(name, module):
+    clinic = load_clinic(name)
+    for rows in (clinic.run, clinic.healthy, *(rows for rows, _ in clinic.others)):
+        for key in KEPT:
+            assert curve(rows, key)[0] == list(range(clinic.about["training"]["steps"]))
+        assert curve(rows, "validation_loss")[0] == list(range(0, 121, 10))
+
+
+@BOTH
+def test_the_file_does_not_tell_the_fault(name, module):
+    fields = json.loads((paths.RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
+    assert set(fields) == {"about", "same", "runs"}
+    for run in fields["runs"]:
+        assert set(run) == {*KEPT, "looks", "validation_loss"}
+    causes = {wrong([], []) for wrong in module.OTHER_CAUSES} | {module.CAUSE}
+    assert not [cause for cause in causes if cause in json.dumps(fields)]
+
+
+@BOTH
+def test_the_fault_leaves_the_speed_alone(name, module):
+    clinic = load_clinic(name)
+    speeds = [median(curve(rows, "tokens_per_second")[1]) for rows in (clinic.run, clinic.healthy)]
+    assert speeds[0] == pytest.approx(speeds[1], rel=0.1)
+
+
+# The runs can be made again
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "kinds"),
+    [
+        ("clinic-05", {}, ("CopiedTargets", "Run", "OneBatch")),
+        ("clinic-09", {"seed": 1}, ("SummedGradients", "Run", "SummedLosses")),
+    ],
+)
+def test_the_first_steps_of_the_recorded_runs_can_be_made_again(name, change, kinds, script):
+    clinic = load_clinic(name)
+    settings = script.SETTINGS.with_changes(**(script.GENTLER if change else {}), **change)
+    assert TrainingConfig.from_dict(clinic.about["training"]) == settings
+    assert clinic.about["corpus"]["fingerprint"] == script.corpus.fingerprint
+    recorded = (clinic.run, clinic.healthy, clinic.others[-1][0])
+    for kind, rows in zip(kinds, recorded, strict=True):
+        fresh = getattr(script, kind)(settings).go_on(until=4)
+        for key in ("loss", "gradient_norm"):
+            assert curve(fresh, key)[1] == pytest.approx(curve(rows, key)[1][:4], rel=2e-3)
+        seen = curve(fresh, "validation_loss")[1][0]
+        assert seen == pytest.approx(curve(rows, "validation_loss")[1][0], abs=2e-3)
+
+
+# The exercises
+
+
+@BOTH
+def test_the_check_tries_runs_with_and_without_the_fault(name, module):
+    expected = [module.right(*arguments) for _, arguments in module.cases()]
+    assert expected[:3] == [module.CAUSE, OTHERWISE, module.CAUSE]
+    assert set(expected[3:]) == {OTHERWISE} and len(expected) == 5
+
+
+@BOTH
+def test_a_wrong_cause_is_refused_without_naming_the_right_one(name, module):
+    exercise = module.EXERCISE
+    for wrong in module.OTHER_CAUSES:
+        message = judge(exercise, wrong).message
+        assert repr(module.CAUSE) not in message and message.endswith(sentence(wrong))
+        rule = sparing(wrong, module.right)
+        assert judge(exercise, rule).message.endswith(sentence(rule))
+
+
+def test_both_clinics_keep_their_answer_to_themselves():
+    assert not EXERCISES["clinic_a"].reveal and not EXERCISES["clinic_b"].reveal
+
+
+# The figure
+
+
+@BOTH
+def test_the_three_curves_of_both_runs_are_drawn(name, module):
+    clinic = load_clinic(name)
+    figure = three_curves(clinic.run, clinic.healthy, "a title")
+    for axes, key in zip(figure.axes, KEPT, strict=True):
+        healthy, run = axes.lines[:2]
+        assert list(healthy.get_ydata()) == curve(clinic.healthy, key)[1]
+        assert list(run.get_ydata()) == curve(clinic.run, key)[1]
+        assert axes.get_ylabel()
+    validation = [curve(rows, "validation_loss")[1] for rows in (clinic.healthy, clinic.run)]
+    assert [list(line.get_ydata()) for line in figure.axes[0].lines[2:]] == validation
+    assert figure.axes[1].get_yscale() == "log" and figure.axes[0].get_title() == "a title"
+    for axes in (figure.axes[0], figure.axes[2]):
+        assert axes.get_ylim()[0] == 0
+    plt.close(figure)
+
+
+def test_a_picture_is_small_and_has_the_colours_of_the_figure():
+    clinic = load_clinic("clinic-09")
+    open_before = plt.get_fignums()
+    picture = Picture(three_curves(clinic.run, clinic.healthy, "a title"), dpi=64)
+    assert len(picture._repr_png_()) < 20_000 and repr(picture) == "<Picture: a title>"
+    assert plt.get_fignums() == open_before
+    image = Image.open(io.BytesIO(picture._repr_png_())).convert("RGB")
+    assert image.size == (448, 416)
+    for color in (TRAINING, VALIDATION):
+        wanted = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
+        nearest = min(math.dist(wanted, found) for _, found in image.getcolors())
+        assert nearest < 20, color
+    assert any(min(found) > 225 and max(found) < 250 for _, found in image.getcolors())  # grid
