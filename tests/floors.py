@@ -104,18 +104,18 @@ def _inside_functions(path: Path) -> Iterator[str]:
 
 
 def circles(graph: dict[str, list[str]]) -> list[list[str]]:
-    """Return circles of imports between files, each once."""
+    """Return circles of imports between files: empty if and only if there is none."""
     found: list[list[str]] = []
+    left: set[str] = set()  # all that they lead to has been walked
 
     def walk(module: str, trail: list[str]) -> None:
         if module in trail:
-            circle = trail[trail.index(module) :]
-            if sorted(circle) not in [sorted(other) for other in found]:
-                found.append(circle)
-            return
-        for name in graph.get(module, []):
-            if name != module:
-                walk(name, [*trail, module])
+            found.append(trail[trail.index(module) :])
+        elif module not in left:
+            for name in graph.get(module, []):
+                if name != module:
+                    walk(name, [*trail, module])
+            left.add(module)
 
     for module in graph:
         walk(module, [])
