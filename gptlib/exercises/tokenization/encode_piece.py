@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 from gptlib.data.corpora import load_corpus
-from gptlib.exercises.exercise import Case, Exercise
+from gptlib.exercises.exercise import Case, Exercise, Function
 from gptlib.tokenizer import encoding
 from gptlib.tokenizer.bpe import BPETokenizer
 from gptlib.tokenizer.spelling import BytePair
@@ -62,6 +63,12 @@ def cases() -> Iterator[Case]:
     yield Case("one byte", (b"z", ranked(*learned())))
     yield Case("no bytes", (b"", ranked(*learned())))
     yield Case("no merges", (b"hem", {}))
+
+
+def observe(function: Function, piece: bytes, ranks: Ranks) -> dict[str, Any]:
+    """The result, and that it is a list."""
+    answer = function(piece, ranks)
+    return {"the result": answer, "its type": type(answer).__name__}
 
 
 def one_by_one(piece: bytes) -> list[bytes]:
@@ -137,6 +144,11 @@ def whole_numbers(piece: bytes, ranks: Ranks) -> list[int]:
     """This looks like `list(piece)`, which is numbers: a token is bytes, and no pair of numbers
     has a rank."""
     return list(piece)
+
+
+def as_a_tuple(piece: bytes, ranks: Ranks) -> tuple[bytes, ...]:
+    """This looks like returning a tuple, as the steps of this notebook do: a list is asked for."""
+    return tuple(encode_piece(piece, ranks))
 
 
 def rank_zero_is_false(piece: bytes, ranks: Ranks) -> list[bytes]:
@@ -247,8 +259,10 @@ EXERCISE = Exercise(
     cases=cases,
     mistakes=(
         *(longest_match, leftmost, youngest, rank_zero_is_false, one_merge, one_look),
-        *(leftmost_alone, youngest_alone, in_the_order_listed, whole_numbers, by_glued_bytes),
+        *(leftmost_alone, youngest_alone, in_the_order_listed, whole_numbers, as_a_tuple),
+        by_glued_bytes,
         *(characters, no_pair_left, most_frequent, used_up, from_the_right),
     ),
     also_right=(replayed, one_place_at_a_time),
+    observe=observe,
 )

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
-from gptlib.exercises.exercise import Case, Exercise
+from gptlib.exercises.exercise import Case, Exercise, Function
 from gptlib.tokenizer.training import Pair
 from gptlib.tokenizer.training import merge as merge_in_place
 
@@ -31,6 +32,12 @@ def cases() -> Iterator[Case]:
         ("no ids", [], (1, 2), 300),
     ):
         yield Case(f"{label}: {ids}, the pair {pair} and {new_id}", (ids, pair, new_id))
+
+
+def observe(function: Function, ids: list[int], pair: Pair, new_id: int) -> dict[str, Any]:
+    """The result, and that it is a list."""
+    answer = function(ids, pair, new_id)
+    return {"the result": answer, "its type": type(answer).__name__}
 
 
 def in_place(ids: list[int], pair: Pair, new_id: int) -> list[int]:
@@ -92,6 +99,11 @@ def never_equal(ids: list[int], pair: Pair, new_id: int) -> list[int]:
     """Nothing is glued. This looks like comparing a list with a tuple: a slice of `ids` is a list,
     `pair` is a tuple, and no list equals a tuple."""
     return list(ids)
+
+
+def as_a_tuple(ids: list[int], pair: Pair, new_id: int) -> tuple[int, ...]:
+    """This looks like returning a tuple, as section 3 does with bytes: a list is asked for."""
+    return tuple(merge(ids, pair, new_id))
 
 
 def first_only(ids: list[int], pair: Pair, new_id: int) -> list[int]:
@@ -189,16 +201,9 @@ EXERCISE = Exercise(
     cases=cases,
     mistakes=(
         *(in_place, overlapping, one_step_on, last_one_lost, past_the_end),
-        *(
-            past_the_end_of_a_half,
-            never_equal,
-            first_only,
-            either_order,
-            own_output,
-            in_a_string,
-            as_bytes,
-            from_the_right,
-        ),
+        *(past_the_end_of_a_half, never_equal, as_a_tuple, first_only, either_order),
+        *(own_output, in_a_string, as_bytes, from_the_right),
     ),
     also_right=(by_slices, by_recursion, by_iterator),
+    observe=observe,
 )
