@@ -101,6 +101,27 @@ def zeroed_in_place(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Te
     return merge_heads(weights @ value) @ w_out
 
 
+def scaled_by_width(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Tensor:
+    """This looks like scores divided by √C, the whole width's root: a head's scores are sums of
+    its own D products."""
+    query, key, value = (split_heads(part, n_heads) for part in (x @ w_qkv).chunk(3, dim=-1))
+    weights = causal_weights(query / math.sqrt(n_heads), key)
+    return merge_heads(weights @ value) @ w_out
+
+
+def thirds_of_the_batch(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Tensor:
+    """This looks like chunk without dim=-1: it then cuts the batch, the first axis, in three."""
+    query, key, value = (x @ w_qkv).chunk(3)
+    return from_parts(query, key, value, w_out, n_heads)
+
+
+def qkv_transposed(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Tensor:
+    """This looks like w_qkv transposed, as F.linear takes it: here it is (C, 3C), ready for
+    `x @ w_qkv`."""
+    query, key, value = F.linear(x, w_qkv).chunk(3, dim=-1)
+    return from_parts(query, key, value, w_out, n_heads)
+
+
 def one_wide_head(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Tensor:
     """This looks like a single head over the whole width: n_heads is not used."""
     return attention(x, w_qkv, w_out, 1)
@@ -182,6 +203,9 @@ EXERCISE = Exercise(
         value_is_input,
         not_projected,
         cut_after_the_heads,
+        scaled_by_width,
+        thirds_of_the_batch,
+        qkv_transposed,
         zeroed_in_place,
         one_wide_head,
         sees_the_future,

@@ -96,6 +96,31 @@ def filled_with_zero(query: Tensor, key: Tensor) -> Tensor:
     return scaled_scores(query, key).masked_fill(future_of(query), 0.0).softmax(dim=-1)
 
 
+def present_masked(query: Tensor, key: Tensor) -> Tensor:
+    """This looks like the mask the wrong way round: −∞ stands where looking is allowed, and the
+    last position has nobody left."""
+    allowed = torch.ones(query.shape[-2], query.shape[-2]).tril().bool()
+    return scaled_scores(query, key).masked_fill(allowed, float("-inf")).softmax(dim=-1)
+
+
+def infinity_times_zero(query: Tensor, key: Tensor) -> Tensor:
+    """This looks like −∞ multiplied by a mask of zeros and ones: −∞ · 0 is nan. Fill it in where
+    the mask is True."""
+    return (scaled_scores(query, key) + future_of(query) * float("-inf")).softmax(dim=-1)
+
+
+def softmax_over_heads(query: Tensor, key: Tensor) -> Tensor:
+    """This looks like a softmax along dim=1: with B and H in front, that axis is the heads."""
+    scores = scaled_scores(query, key).masked_fill(future_of(query), float("-inf"))
+    return scores.softmax(dim=1)
+
+
+def every_axis_reversed(query: Tensor, key: Tensor) -> Tensor:
+    """This looks like `key.T`, which reverses all four axes: exchange the last two alone."""
+    scores = query @ key.permute(3, 2, 1, 0) / math.sqrt(query.shape[-1])  # what .T does
+    return scores.masked_fill(future_of(query), float("-inf")).softmax(dim=-1)
+
+
 def four_positions_only(query: Tensor, key: Tensor) -> Tensor:
     """This looks like a mask of a fixed size, such as the toy's 4 × 4: read T from the input."""
     future = torch.ones(4, 4, dtype=torch.bool).triu(diagonal=1)
@@ -164,6 +189,10 @@ EXERCISE = Exercise(
         sees_the_next,
         past_masked,
         filled_with_zero,
+        present_masked,
+        infinity_times_zero,
+        softmax_over_heads,
+        every_axis_reversed,
         four_positions_only,
         roles_exchanged,
         powers_by_hand,

@@ -1,6 +1,7 @@
 """Exercise 2.2: cut the width into heads, and bring the heads before the positions."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,6 +48,13 @@ def positions_last(x: Tensor, n_heads: int) -> Tensor:
     """This looks like T and D exchanged: each head holds (D, T) where (T, D) is asked for."""
     B, T, C = x.shape
     return x.view(B, T, n_heads, C // n_heads).permute(0, 2, 3, 1)
+
+
+def width_as_float(x: Tensor, n_heads: int) -> Tensor:
+    """This looks like `C / n_heads`, which is a float: `//` divides whole numbers."""
+    B, T, C = x.shape
+    width: Any = C / n_heads
+    return x.view(B, T, n_heads, width).transpose(1, 2)
 
 
 def one_sequence_only(x: Tensor, n_heads: int) -> Tensor:
@@ -116,6 +124,7 @@ EXERCISE = Exercise(
         width_for_number,
         every_nth_channel,
         positions_last,
+        width_as_float,
         one_sequence_only,
         two_heads,
         heads_before_sequences,

@@ -29,7 +29,7 @@ def cases() -> Iterator[Case]:
 
 def observe(function: Function, tokenizer: Tokenizer, ids: list[int]) -> dict[str, Any]:
     """What a reader sees after each id, and whether empty parts came."""
-    seen = [f"the text shown after id {number}" for number in range(1, len(ids) + 1)]
+    seen = [f"the text shown after id number {number}" for number in range(1, len(ids) + 1)]
     seen.append("the text shown after the end")
     shown, empty, read = dict.fromkeys(seen, ""), 0, 0
 
@@ -115,6 +115,31 @@ def stuck(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
         yield waiting.decode("utf-8", errors="replace")
 
 
+def until_no_sign(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """This looks like holding everything back while the text ends in �: the whole letters before
+    the half one wait with it."""
+    waiting = b""
+    for token_id in ids:
+        waiting += tokenizer.decode_bytes([token_id])
+        text = waiting.decode("utf-8", errors="replace")
+        if not text.endswith("�"):
+            yield text
+            waiting = b""
+    if waiting:
+        yield waiting.decode("utf-8", errors="replace")
+
+
+def strict(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """This looks like a decoder without errors="replace": bytes that never become a letter are an
+    error to it."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for token_id in ids:
+        if text := decoder.decode(tokenizer.decode_bytes([token_id])):
+            yield text
+    if rest := decoder.decode(b"", final=True):
+        yield rest
+
+
 def again_and_again(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
     """This looks like yielding the whole text so far each time instead of what is new."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
@@ -180,7 +205,7 @@ EXERCISE = Exercise(
     cases=cases,
     mistakes=(
         *(token_by_token, halves_dropped, never_flushed, at_spaces, all_at_the_end),
-        *(with_empty_parts, stuck, again_and_again, forgetful),
+        *(with_empty_parts, stuck, until_no_sign, strict, again_and_again, forgetful),
     ),
     also_right=(by_length, by_hand),
     given=token_by_token,

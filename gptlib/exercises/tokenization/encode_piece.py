@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 from gptlib.data.corpora import load_corpus
-from gptlib.exercises.exercise import Case, Exercise
+from gptlib.exercises.exercise import Case, Exercise, Function
 from gptlib.tokenizer import encoding
 from gptlib.tokenizer.bpe import BPETokenizer
 from gptlib.tokenizer.spelling import BytePair
@@ -36,26 +37,38 @@ def ranked(*merges: BytePair) -> Ranks:
     return {pair: rank for rank, pair in enumerate(merges)}
 
 
+def by_hand(piece: str, merges: str, backwards: bool = False) -> Case:
+    """A piece under merges written `h|e t|he`, oldest first; the label shows all of it."""
+    pairs = [tuple(half.encode() for half in merge.split("|")) for merge in merges.split(" ")]
+    ranks: Ranks = ranked(*((left.replace(b"_", b" "), right) for left, right in pairs))
+    label = f"{piece}; merges, oldest first: {merges.replace(' ', ', ')}".replace("_", "␣")
+    if backwards:
+        ranks, label = dict(reversed(ranks.items())), f"{label}; `ranks` lists the youngest first"
+    return Case(label, (piece.replace("_", " ").encode(), ranks))
+
+
 def cases() -> Iterator[Case]:
     """Words of two scripts under merges learned from a text, and small ones made by hand."""
-    toy = ((b"h", b"e"), (b"t", b"he"), (b" ", b"the"), (b"m", b"e"))
-    yield Case("␣theme, the toy's merges", (b" theme", ranked(*toy)))
-    yield Case("hehe, the toy's merges", (b"hehe", ranked(*toy)))
-    yield Case("abc, b|c is older than a|b", (b"abc", ranked((b"b", b"c"), (b"a", b"b"))))
-    alike = ranked((b"a", b"a"), (b"aa", b"aa"))
-    yield Case("seven times a", (b"aaaaaaa", alike))
-    crossed = ranked((b"a", b"b"), (b"c", b"d"), (b"b", b"c"), (b"x", b"a"))
-    yield Case("xabcdbcbc", (b"xabcdbcbc", crossed))
-    unmade = ranked((b"a", b"b"), (b"b", b"c"), (b"a", b"bc"))
-    yield Case("abc, where a|bc is a merge and ab|c is none", (b"abc", unmade))
-    repeated = ranked((b"r", b"s"), (b"p", b"q"), (b"q", b"rs"))
-    yield Case("rspqrs, p|q is older than q|rs", (b"rspqrs", repeated))
+    yield by_hand("_theme", "h|e t|he _|the m|e")
+    yield by_hand("hehe", "h|e t|he _|the m|e")
+    yield by_hand("abc", "b|c a|b")
+    yield by_hand("abcabd", "b|c a|b ab|d", backwards=True)
+    yield by_hand("aaaaaaa", "a|a aa|aa")
+    yield by_hand("xabcdbcbc", "a|b c|d b|c x|a")
+    yield by_hand("abc", "a|b b|c a|bc")
+    yield by_hand("rspqrs", "r|s p|q q|rs")
     for word in (" the", " wonderful", " understanding", "café", "نهار", " وحد", "🙂"):
         yield Case(word.replace(" ", "␣"), (word.encode(), ranked(*learned())))
     yield Case("half a letter", (b"\xd9", ranked(*learned())))
-    yield Case("one byte", (b"z", ranked(*toy)))
-    yield Case("no bytes", (b"", ranked(*toy)))
+    yield Case("one byte", (b"z", ranked(*learned())))
+    yield Case("no bytes", (b"", ranked(*learned())))
     yield Case("no merges", (b"hem", {}))
+
+
+def observe(function: Function, piece: bytes, ranks: Ranks) -> dict[str, Any]:
+    """The result, and that it is a list."""
+    answer = function(piece, ranks)
+    return {"the result": answer, "its type": type(answer).__name__}
 
 
 def one_by_one(piece: bytes) -> list[bytes]:
@@ -98,6 +111,44 @@ def youngest(piece: bytes, ranks: Ranks) -> list[bytes]:
     while known := [pair for pair in pairwise(tokens) if pair in ranks]:
         tokens = glue(tokens, max(known, key=ranks.__getitem__))
     return tokens
+
+
+def leftmost_alone(piece: bytes, ranks: Ranks) -> list[bytes]:
+    """This looks like gluing the first known pair from the left and starting over: a pair further
+    on may be older."""
+    tokens = one_by_one(piece)
+    while places := [i for i, pair in enumerate(pairwise(tokens)) if pair in ranks]:
+        tokens[places[0] : places[0] + 2] = [tokens[places[0]] + tokens[places[0] + 1]]
+    return tokens
+
+
+def youngest_alone(piece: bytes, ranks: Ranks) -> list[bytes]:
+    """This looks like gluing the youngest merge first: the smallest rank is the oldest one."""
+    tokens = one_by_one(piece)
+    while known := [(ranks[pair], i) for i, pair in enumerate(pairwise(tokens)) if pair in ranks]:
+        place = max(known)[1]
+        tokens[place : place + 2] = [tokens[place] + tokens[place + 1]]
+    return tokens
+
+
+def in_the_order_listed(piece: bytes, ranks: Ranks) -> list[bytes]:
+    """This looks like taking the merges in the order in which `ranks` lists them: the rank, its
+    value, says which is older."""
+    tokens = one_by_one(piece)
+    for pair in ranks:
+        tokens = glue(tokens, pair)
+    return tokens
+
+
+def whole_numbers(piece: bytes, ranks: Ranks) -> list[int]:
+    """This looks like `list(piece)`, which is numbers: a token is bytes, and no pair of numbers
+    has a rank."""
+    return list(piece)
+
+
+def as_a_tuple(piece: bytes, ranks: Ranks) -> tuple[bytes, ...]:
+    """This looks like returning a tuple, as the steps of this notebook do: a list is asked for."""
+    return tuple(encode_piece(piece, ranks))
 
 
 def rank_zero_is_false(piece: bytes, ranks: Ranks) -> list[bytes]:
@@ -208,8 +259,10 @@ EXERCISE = Exercise(
     cases=cases,
     mistakes=(
         *(longest_match, leftmost, youngest, rank_zero_is_false, one_merge, one_look),
+        *(leftmost_alone, youngest_alone, in_the_order_listed, whole_numbers, as_a_tuple),
         by_glued_bytes,
         *(characters, no_pair_left, most_frequent, used_up, from_the_right),
     ),
     also_right=(replayed, one_place_at_a_time),
+    observe=observe,
 )

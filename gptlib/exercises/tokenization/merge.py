@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
-from gptlib.exercises.exercise import Case, Exercise
+from gptlib.exercises.exercise import Case, Exercise, Function
 from gptlib.tokenizer.training import Pair
 from gptlib.tokenizer.training import merge as merge_in_place
 
@@ -17,17 +18,26 @@ def merge(ids: list[int], pair: Pair, new_id: int) -> list[int]:
 
 def cases() -> Iterator[Case]:
     """Both ends, overlaps, neighbours that only look like the pair, and nothing at all."""
-    yield Case("in the middle", ([116, 104, 101, 109], (104, 101), 256))
-    yield Case("at both ends", ([1, 2, 7, 1, 2], (1, 2), 300))
-    yield Case("three alike", ([1, 1, 1], (1, 1), 300))
-    yield Case("four alike, then five", ([1, 1, 1, 1, 7, 1, 1, 1, 1, 1], (1, 1), 300))
-    yield Case("ids above 255", ([500, 300, 301, 500, 300, 301, 4], (300, 301), 50_000))
-    yield Case("the pair the other way round", ([2, 1, 1, 2, 2, 1], (1, 2), 300))
-    yield Case("11, 2 is not 1, 12", ([11, 2, 1, 12, 1, 2, 111, 2], (1, 2), 300))
-    yield Case("new_id is one of the pair", ([5, 7, 7, 5, 7], (5, 7), 5))
-    yield Case("the pair is not there", ([3, 1, 4, 1, 5], (1, 2), 300))
-    yield Case("one id", ([1], (1, 2), 300))
-    yield Case("no ids", ([], (1, 2), 300))
+    for label, ids, pair, new_id in (
+        ("in the middle", [116, 104, 101, 109], (104, 101), 256),
+        ("at both ends", [1, 2, 7, 1, 2], (1, 2), 300),
+        ("three alike", [1, 1, 1], (1, 1), 300),
+        ("four alike, then five", [1, 1, 1, 1, 7, 1, 1, 1, 1, 1], (1, 1), 300),
+        ("ids above 255", [500, 300, 301, 500, 300, 301, 4], (300, 301), 50_000),
+        ("the pair the other way round", [2, 1, 1, 2, 2, 1], (1, 2), 300),
+        ("11, 2 is not 1, 12", [11, 2, 1, 12, 1, 2, 111, 2], (1, 2), 300),
+        ("new_id is one of the pair", [5, 7, 7, 5, 7], (5, 7), 5),
+        ("the pair is not there", [3, 1, 4, 1, 5], (1, 2), 300),
+        ("one id", [1], (1, 2), 300),
+        ("no ids", [], (1, 2), 300),
+    ):
+        yield Case(f"{label}: {ids}, the pair {pair} and {new_id}", (ids, pair, new_id))
+
+
+def observe(function: Function, ids: list[int], pair: Pair, new_id: int) -> dict[str, Any]:
+    """The result, and that it is a list."""
+    answer = function(ids, pair, new_id)
+    return {"the result": answer, "its type": type(answer).__name__}
 
 
 def in_place(ids: list[int], pair: Pair, new_id: int) -> list[int]:
@@ -73,6 +83,27 @@ def past_the_end(ids: list[int], pair: Pair, new_id: int) -> list[int]:
         merged.append(new_id if found else ids[i])
         i += 2 if found else 1
     return merged
+
+
+def past_the_end_of_a_half(ids: list[int], pair: Pair, new_id: int) -> list[int]:
+    """This looks like `ids[i + 1]` at the last id, which has no right neighbour."""
+    merged, i = [], 0
+    while i < len(ids):
+        found = ids[i] == pair[0] and ids[i + 1] == pair[1]
+        merged.append(new_id if found else ids[i])
+        i += 2 if found else 1
+    return merged
+
+
+def never_equal(ids: list[int], pair: Pair, new_id: int) -> list[int]:
+    """Nothing is glued. This looks like comparing a list with a tuple: a slice of `ids` is a list,
+    `pair` is a tuple, and no list equals a tuple."""
+    return list(ids)
+
+
+def as_a_tuple(ids: list[int], pair: Pair, new_id: int) -> tuple[int, ...]:
+    """This looks like returning a tuple, as section 3 does with bytes: a list is asked for."""
+    return tuple(merge(ids, pair, new_id))
 
 
 def first_only(ids: list[int], pair: Pair, new_id: int) -> list[int]:
@@ -169,8 +200,10 @@ EXERCISE = Exercise(
     right=merge,
     cases=cases,
     mistakes=(
-        *(in_place, overlapping, one_step_on, last_one_lost, past_the_end, first_only),
-        *(either_order, own_output, in_a_string, as_bytes, from_the_right),
+        *(in_place, overlapping, one_step_on, last_one_lost, past_the_end),
+        *(past_the_end_of_a_half, never_equal, as_a_tuple, first_only, either_order),
+        *(own_output, in_a_string, as_bytes, from_the_right),
     ),
     also_right=(by_slices, by_recursion, by_iterator),
+    observe=observe,
 )

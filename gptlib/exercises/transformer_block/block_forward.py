@@ -127,6 +127,25 @@ def mlp_reads_raw(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp: Part)
     return x + mlp(x)
 
 
+def nobody_normalises(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp: Part) -> Tensor:
+    """This looks like a block without LayerNorms: both parts read the stream itself."""
+    x = x + attention(x)
+    return x + mlp(x)
+
+
+def mlp_reads_the_answer(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp: Part) -> Tensor:
+    """This looks like the MLP reading attention's answer alone: it reads the stream that the
+    answer was added to."""
+    gathered = attention(ln_1(x))
+    return x + gathered + mlp(ln_2(gathered))
+
+
+def attention_twice(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp: Part) -> Tensor:
+    """This looks like calling attention twice for one answer: keep the stream after it under a
+    name."""
+    return x + attention(ln_1(x)) + mlp(ln_2(x + attention(ln_1(x))))
+
+
 def mlp_first(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp: Part) -> Tensor:
     """This looks like thinking before gathering: attention comes first."""
     x = x + mlp(ln_2(x))
@@ -179,6 +198,7 @@ EXERCISE = Exercise(
     mistakes=(
         *(post_ln, after_the_part, added_to_the_copy, first_road_missing, second_road_missing),
         *(no_roads, one_long_branch, first_norm_twice, norms_swapped, parallel, old_stream_kept),
+        *(nobody_normalises, mlp_reads_the_answer, attention_twice),
         *(attention_reads_raw, mlp_reads_raw, mlp_first, in_place, sum_normalised),
     ),
     also_right=(two_lines, in_a_loop, summed_at_the_end),

@@ -62,6 +62,23 @@ def rounded(x: Tensor) -> Tensor:
     return 0.5 * x * (1 + torch.tanh(inner(x, cubic=0.0447)))
 
 
+def rounded_root(x: Tensor) -> Tensor:
+    """This looks like √(2/π) rounded to 0.798: compute it, with all its digits."""
+    return 0.5 * x * (1 + torch.tanh(inner(x, factor=0.798)))
+
+
+def one_number_only(x: Tensor) -> Tensor:
+    """This looks like math.tanh, which takes one number: torch.tanh takes a tensor."""
+    z: Any = inner(x)
+    return 0.5 * x * (1 + math.tanh(z))
+
+
+def powers_by_hand(x: Tensor) -> Tensor:
+    """This looks like tanh made of powers of e: far out they are too large for a float."""
+    power = torch.exp(2 * inner(x))
+    return 0.5 * x * (1 + (power - 1) / (power + 1))
+
+
 def root_of_two_pi(x: Tensor) -> Tensor:
     """This looks like √(2π) in place of √(2/π)."""
     return 0.5 * x * (1 + torch.tanh(inner(x, factor=math.sqrt(2 * math.pi))))
@@ -129,7 +146,8 @@ EXERCISE = Exercise(
     right=gelu,
     cases=cases,
     mistakes=(
-        *(exact, no_cube, square_for_cube, ten_times, rounded, root_of_two_pi, no_root),
+        *(exact, no_cube, square_for_cube, ten_times, rounded, rounded_root, one_number_only),
+        *(powers_by_hand, root_of_two_pi, no_root),
         *(factor_on_x_alone, with_sigmoid, no_half, no_one, gate_alone, relu),
     ),
     also_right=(torch_own, twice_as_a_sigmoid, one_by_one),

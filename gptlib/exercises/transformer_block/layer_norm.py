@@ -56,6 +56,28 @@ def along_both(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
     return normalised(x, (-2, -1) if x.dim() > 1 else (-1,), epsilon) * weight + bias
 
 
+def all_numbers(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """This looks like one mean for all numbers of `x`: each position has its own."""
+    return (x - x.mean()) / torch.sqrt(x.var(correction=0) + epsilon) * weight + bias
+
+
+def second_axis(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """This looks like dim=1: in (B, T, C) that is the positions. The last axis is dim=-1."""
+    return normalised(x, 1, epsilon) * weight + bias
+
+
+def third_axis(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """This looks like dim=2: the last axis, however many there are, is dim=-1."""
+    return normalised(x, 2, epsilon) * weight + bias
+
+
+def axis_lost(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """This looks like a mean without keepdim=True: its shape (B, T) lines up with the wrong
+    axes."""
+    mean, variance = x.mean(dim=-1), x.var(dim=-1, correction=0)
+    return (x - mean) / torch.sqrt(variance + epsilon) * weight + bias
+
+
 def no_epsilon(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """This looks like leaving epsilon out: where all numbers are equal it divides 0 by 0."""
     return normalised(x, epsilon=0.0) * weight + bias
@@ -70,6 +92,26 @@ def beside_the_root(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> 
     """This looks like adding epsilon to the standard deviation, beside the root, not under it."""
     deviation = x.std(dim=-1, keepdim=True, correction=0)
     return (x - x.mean(dim=-1, keepdim=True)) / (deviation + epsilon) * weight + bias
+
+
+def deviation_of_a_sample(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """This looks like `x.std() + epsilon`, two errors at once: `std` divides by C − 1, and
+    epsilon belongs under the root."""
+    distance = x - x.mean(dim=-1, keepdim=True)
+    return distance / (x.std(dim=-1, keepdim=True) + epsilon) * weight + bias
+
+
+def sum_of_squares(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """This looks like the sum of the squared distances; the variance is their mean."""
+    distance = x - x.mean(dim=-1, keepdim=True)
+    squares = (distance**2).sum(dim=-1, keepdim=True)
+    return distance / torch.sqrt(squares + epsilon) * weight + bias
+
+
+def mean_divided_alone(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """This looks like a missing bracket: it is x − mean that is divided, not the mean alone."""
+    variance = x.var(dim=-1, keepdim=True, correction=0)
+    return x - x.mean(dim=-1, keepdim=True) / torch.sqrt(variance + epsilon) * weight + bias
 
 
 def no_root(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
@@ -142,8 +184,18 @@ EXERCISE = Exercise(
     right=layer_norm,
     cases=cases,
     mistakes=(
-        *(one_less, along_positions, along_sequences, along_both, no_epsilon, fixed_epsilon),
-        *(beside_the_root, no_root, not_centred, root_mean_square, no_scale, no_shift),
+        *(one_less, along_positions, along_sequences, along_both, all_numbers, second_axis),
+        *(third_axis, axis_lost, no_epsilon, fixed_epsilon, beside_the_root),
+        *(
+            deviation_of_a_sample,
+            sum_of_squares,
+            mean_divided_alone,
+            no_root,
+            not_centred,
+            root_mean_square,
+            no_scale,
+            no_shift,
+        ),
         *(shift_first, in_place),
     ),
     also_right=(torch_own, row_by_row, two_moments),
