@@ -87,6 +87,20 @@ def whole_block(text: str) -> float:
     return share([c for c in text if "\u0600" <= c <= "\u06ff"], letters_of(text))
 
 
+def whole_text(text: str) -> float:
+    """This looks like two counts over the whole text: among the Arabic names are also those of ؟,
+    of digits and of vowel marks."""
+    return share([c for c in text if is_arabic(c)], letters_of(text))
+
+
+def named_letter(text: str) -> float:
+    """This looks like names that begin with ARABIC LETTER: two letters in one shape, such as ﻼ,
+    are called a ligature."""
+    letters = letters_of(text)
+    names = (unicodedata.name(c, "") for c in letters)
+    return share([name for name in names if name.startswith("ARABIC LETTER")], letters)
+
+
 def block_only(text: str) -> float:
     """This looks like the block U+0600 to U+06FF alone: presentation forms, which old files use,
     stand in another."""
@@ -183,6 +197,8 @@ EXERCISE = Exercise(
         categories_left_out,
         digits_count,
         whole_block,
+        whole_text,
+        named_letter,
         block_only,
         alphabet_only,
         in_bytes,

@@ -48,6 +48,9 @@ def observe(function: Function, model: TiedModel, multiple: int) -> dict[str, An
         "the columns of the logits": after.shape[-1],
         "the logits are the same as before": bool(alike),
         "the numbers in all parameters": sum(p.numel() for p in padded.parameters()),
+        "the numbers that training changes": sum(
+            p.numel() for p in padded.parameters() if p.requires_grad
+        ),
         "table and head are one parameter": head is table,
     }
 
@@ -124,6 +127,14 @@ def rounded_down(model: TiedModel, multiple: int) -> TiedModel:
     return with_rows(model, model.vocab_size // multiple * multiple)
 
 
+def frozen(model: TiedModel, multiple: int) -> TiedModel:
+    """This looks like a table that is never trained again: Embedding.from_pretrained freezes it
+    unless told otherwise."""
+    model = pad_vocabulary(model, multiple)
+    model.table.weight.requires_grad_(False)
+    return model
+
+
 def spare_rows_first(model: TiedModel, multiple: int) -> TiedModel:
     """This looks like spare rows in front: every id now finds the row of another token."""
     spare = padded_size(model.vocab_size, multiple) - model.vocab_size
@@ -176,6 +187,7 @@ EXERCISE = Exercise(
         round_ones_grow,
         multiple_added,
         rounded_down,
+        frozen,
         spare_rows_first,
     ),
     also_right=(in_a_new_model, rows_joined, row_by_row),

@@ -76,8 +76,28 @@ def always(run: list[Row], healthy: list[Row]) -> str:
 
 
 def never(run: list[Row], healthy: list[Row]) -> str:
-    """This finds the fault in no run. Compare the norms with the healthy ones, step by step."""
+    """This finds the fault in no run. Compare the mean norm with the healthy one's."""
     return OTHERWISE
+
+
+def loss_alone(run: list[Row], healthy: list[Row]) -> str:
+    """This looks like a rule on the loss alone: a healthy run has such a loss as well."""
+    return CAUSE if abs(ratio(run, healthy, "loss") - 1) < 0.1 else OTHERWISE
+
+
+def every_step(run: list[Row], healthy: list[Row]) -> str:
+    """This finds the fault in the run of the figure, not with another seed. Are your limits tight,
+    or do they hold for every single step? Single steps differ much; compare means."""
+    losses = zip(curve(run, "loss")[1], curve(healthy, "loss")[1], strict=True)
+    near = all(abs(mine - its) < 0.1 for mine, its in losses)
+    return right(run, healthy) if near else OTHERWISE
+
+
+def other_named_too(run: list[Row], healthy: list[Row]) -> str:
+    """Your rule finds the right runs, and in one of the others it names another fault. That is
+    good medicine, but asked is "something else" wherever this run's fault is not."""
+    summed = ratio(run, healthy, "loss") > 2
+    return "losses summed" if summed else right(run, healthy)
 
 
 OTHER_CAUSES = (
@@ -117,6 +137,9 @@ EXERCISE = Exercise(
         always,
         never,
         norm_alone,
+        loss_alone,
+        every_step,
+        other_named_too,
         *(sparing(wrong, right) for wrong in OTHER_CAUSES),
     ),
     also_right=(first_step_alone, never_near_the_healthy_norm),

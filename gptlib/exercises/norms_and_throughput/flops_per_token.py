@@ -14,10 +14,10 @@ def right(config: GPTConfig, T: int) -> int:
 
 
 def cases() -> Iterator[Case]:
-    """GPT-2 at two lengths, and shapes in which L, H, D, V and T differ pairwise."""
-    gpt2 = GPTConfig.named("gpt2")
-    yield Case("GPT-2, T 1,024", (gpt2, 1_024))
-    yield Case("GPT-2, T 128", (gpt2, 128))
+    """The one by hand, GPT-2, and shapes in which L, H, D, V and T differ pairwise."""
+    by_hand = GPTConfig(vocab_size=10, context_length=8, n_layers=1, n_heads=1, width=4)
+    yield Case("the one by hand, T 2", (by_hand, 2))
+    yield Case("GPT-2, T 128", (GPTConfig.named("gpt2"), 128))
     for V, length, L, H, C, T in (
         (500, 48, 3, 2, 64, 20),
         (61, 64, 6, 4, 96, 64),
@@ -85,6 +85,26 @@ def small_ones_left_out(config: GPTConfig, T: int) -> int:
     return 6 * N + attention(config, T)
 
 
+def biases_missing(config: GPTConfig, T: int) -> int:
+    """This looks like an N without the biases of the blocks' four layers."""
+    return right(config, T) - 6 * config.n_layers * 9 * config.width
+
+
+def norms_missing(config: GPTConfig, T: int) -> int:
+    """This looks like an N without LayerNorms: two in each block and a final one."""
+    return right(config, T) - 6 * (4 * config.n_layers + 2) * config.width
+
+
+def norms_without_shift(config: GPTConfig, T: int) -> int:
+    """This looks like one number for each channel of a LayerNorm: it has two, scale and shift."""
+    return right(config, T) - 6 * (2 * config.n_layers + 1) * config.width
+
+
+def final_norm_missing(config: GPTConfig, T: int) -> int:
+    """This looks like an N without the final LayerNorm."""
+    return right(config, T) - 6 * 2 * config.width
+
+
 def heads_missing(config: GPTConfig, T: int) -> int:
     """This looks like the attention of one head only: D instead of H·D."""
     return 6 * matrices(config) + 12 * config.n_layers * config.head_width * T
@@ -147,6 +167,10 @@ EXERCISE = Exercise(
         head_untied,
         table_left_out,
         small_ones_left_out,
+        biases_missing,
+        norms_missing,
+        norms_without_shift,
+        final_norm_missing,
         heads_missing,
         layers_missing,
         length_squared,

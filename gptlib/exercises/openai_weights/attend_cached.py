@@ -143,6 +143,26 @@ def no_mask(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int
     return attend(query, cache[:, :, :, :end], None)
 
 
+def new_ones_only(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
+    """This looks like attention among the new positions alone: those before `start`, which the
+    cache holds, have to be seen too."""
+    write(key, value, cache, start)
+    return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+def flag_at_first(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
+    """This looks like a mask for the first part of a text only: several new positions that come
+    later must not see one another's future either."""
+    end = write(key, value, cache, start)
+    keys, values = cache[:, :, :, :end]
+    return F.scaled_dot_product_attention(query, keys, values, is_causal=start == 0)
+
+
+def not_scaled(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
+    """This looks like scores that are not divided by the root of the head's width."""
+    return attend_cached(query * math.sqrt(query.shape[3]), key, value, cache, start)
+
+
 def no_check(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
     """This looks like a cache that overruns: nobody asks whether the new positions find room."""
     return generation.attend_cached(query, key, value, cache, start)
@@ -212,6 +232,9 @@ EXERCISE = Exercise(
         joined_heads,
         first_text_only,
         no_mask,
+        new_ones_only,
+        flag_at_first,
+        not_scaled,
         no_check,
         asks_the_cache,
         keys_as_values,

@@ -39,6 +39,12 @@ def base_two(windows: Windows, overlap: int) -> float:
     return float(2 ** torch.cat(new).mean())
 
 
+def no_power(windows: Windows, overlap: int) -> float:
+    """This looks like the mean loss in nats: the last step, from nats to a number of tokens, is
+    missing."""
+    return math.log(perplexity(windows, overlap))
+
+
 def powers_first(windows: Windows, overlap: int) -> float:
     """This looks like the mean of each token's own perplexity: the mean has to come first."""
     new = [windows[0], *(window[overlap:] for window in windows[1:])]
@@ -107,6 +113,7 @@ EXERCISE = Exercise(
     cases=cases,
     mistakes=(
         base_two,
+        no_power,
         powers_first,
         sum_of_all,
         counted_twice,

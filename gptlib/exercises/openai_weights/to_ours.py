@@ -130,6 +130,13 @@ def mask_taken(name: str, tensor: Tensor) -> Ours:
     return (f"blocks.{found[1]}.attention.{found[2]}", tensor) if found else to_ours(name, tensor)
 
 
+def endings_alike(name: str, tensor: Tensor) -> Ours:
+    """This looks like taking each name that ends in attn.bias for a mask: c_attn.bias ends so too,
+    and is a parameter."""
+    masks = ("attn.bias", "attn.masked_bias")
+    return None if name.endswith(masks) else to_ours(name, tensor)
+
+
 def prefix_left(name: str, tensor: Tensor) -> Ours:
     """This looks like names that may not begin with "transformer.", as they do in some files."""
     if name == HEAD or BUFFER.fullmatch(name):
@@ -193,6 +200,7 @@ EXERCISE = Exercise(
         norms_swapped,
         own_head,
         mask_taken,
+        endings_alike,
         prefix_left,
         one_digit,
     ),
