@@ -10,9 +10,10 @@ from gptlib.model import GPT, count_parameters
 
 
 def cases() -> Iterator[Case]:
-    """GPT-2 itself, and shapes in which V, T, L, H and C are pairwise different."""
+    """The one by hand, GPT-2 itself, and shapes with V, T, L, H and C pairwise different."""
+    by_hand = GPTConfig(5, 5, n_layers=2, n_heads=2, width=4)
+    yield Case("V 5, T 5, L 2, H 2, C 4, as by hand", (by_hand,))
     yield Case("124M", (GPTConfig(),))
-    yield Case("V 61, T 16, L 2, H 3, C 12", (GPTConfig(61, 16, n_layers=2, n_heads=3, width=12),))
     bare = GPTConfig(100, 24, n_layers=5, n_heads=2, width=14, qkv_bias=False)
     yield Case("V 100, T 24, L 5, H 2, C 14, qkv_bias False", (bare,))
     padded = GPTConfig(70, 9, n_layers=1, n_heads=4, width=20, vocab_multiple=32)
