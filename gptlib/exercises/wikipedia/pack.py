@@ -12,9 +12,9 @@ Documents = list[list[int]]
 
 
 def cases() -> Iterator[Case]:
-    """The toy documents, one document, none, empty ones, and ids beyond 16 bits."""
+    """The toy documents, an empty one alone, none, some empty, and ids beyond 16 bits."""
     yield Case("[1, 2] [3] [4, 5, 6], end 0", ([[1, 2], [3], [4, 5, 6]], 0))
-    yield Case("one document", ([[7, 8, 9, 10]], 50_256))
+    yield Case("one document, and it is empty", ([[]], 50_256))
     yield Case("no document", ([], 50_256))
     yield Case("two of five documents are empty", ([[], [3, 1], [5], [], [2, 2, 6]], 50_256))
     large = [[99_999, 5], [70_000, 70_001, 70_002]]
@@ -26,7 +26,7 @@ def looked_at(function: Function, documents: Documents, end_of_text: int) -> dic
     line = function(documents, end_of_text)
     if not isinstance(line, np.ndarray):
         return {"the ids": line, "their type": type(line).__name__}
-    return {"the ids": line.tolist(), "their type": line.dtype.name}
+    return {"the ids": line.tolist(), "their type": line.dtype.str}
 
 
 def array(ids: list[int]) -> np.ndarray:
@@ -82,6 +82,12 @@ def empty_skipped(documents: Documents, end_of_text: int) -> np.ndarray:
     return right([document for document in documents if document], end_of_text)
 
 
+def closed_if_not_empty(documents: Documents, end_of_text: int) -> np.ndarray:
+    """This closes the last document only where the line holds something: an empty one ends, too."""
+    line = last_end_missing(documents, end_of_text).tolist()
+    return array([*line, end_of_text] if line else line)
+
+
 def documents_changed(documents: Documents, end_of_text: int) -> np.ndarray:
     """This looks like a right line whose ends were written into the caller's documents as well."""
     for document in documents:
@@ -121,6 +127,7 @@ EXERCISE = Exercise(
         one_end_for_all,
         two_bytes,
         empty_skipped,
+        closed_if_not_empty,
         documents_changed,
     ),
     also_right=(by_chain, by_places),
