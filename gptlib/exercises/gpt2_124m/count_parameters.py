@@ -67,6 +67,11 @@ def without_biases(config: GPTConfig) -> dict[str, int]:
     return changed(config, lambda c, parts: parts.update(attention=L * 4 * C**2, MLP=L * 8 * C**2))
 
 
+def mlp_without_biases(config: GPTConfig) -> dict[str, int]:
+    """This counts the MLP's matrices alone: its two linear layers have biases too."""
+    return changed(config, lambda c, parts: parts.update(MLP=c.n_layers * 8 * c.width**2))
+
+
 def qkv_bias_always(config: GPTConfig) -> dict[str, int]:
     """This counts biases of the queries, keys and values even where `qkv_bias` is False."""
     C, L = config.width, config.n_layers
@@ -118,6 +123,12 @@ def total_without_norms(config: GPTConfig) -> dict[str, int]:
     return {**parts, "total": parts["total"] - parts["LayerNorm"]}
 
 
+def total_with_a_head(config: GPTConfig) -> dict[str, int]:
+    """The parts are right, but the total has an output head too: GPT-2 has none of its own."""
+    parts = count_parameters(config)
+    return {**parts, "total": parts["total"] + parts["token embedding"]}
+
+
 def on_meta(config: GPTConfig) -> dict[str, int]:
     """Builds the model without memory and sorts its parameters by their names."""
     with torch.device("meta"):
@@ -166,6 +177,7 @@ EXERCISE = Exercise(
         one_norm_a_block,
         norms_without_shift,
         without_biases,
+        mlp_without_biases,
         qkv_bias_always,
         no_bias_without_qkv_bias,
         for_every_head,
@@ -174,6 +186,7 @@ EXERCISE = Exercise(
         never_padded,
         mlp_three_times,
         total_without_norms,
+        total_with_a_head,
     ),
     also_right=(on_meta, layer_by_layer),
 )

@@ -72,6 +72,11 @@ def one_end_for_all(documents: Documents, end_of_text: int) -> np.ndarray:
     return array([*chain.from_iterable(documents), end_of_text])
 
 
+def closed_without_documents(documents: Documents, end_of_text: int) -> np.ndarray:
+    """This closes a document where there is none: no documents make an empty line."""
+    return right(documents or [[]], end_of_text)
+
+
 def two_bytes(documents: Documents, end_of_text: int) -> np.ndarray:
     """This looks like ids of two bytes: those from 65,536 on become others, without a warning."""
     return right(documents, end_of_text).astype("<u2")
@@ -125,6 +130,7 @@ EXERCISE = Exercise(
         ends_doubled,
         last_end_missing,
         one_end_for_all,
+        closed_without_documents,
         two_bytes,
         empty_skipped,
         closed_if_not_empty,
