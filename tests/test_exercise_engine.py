@@ -163,6 +163,13 @@ def test_modules_are_compared_by_mode_and_parameters():
     same = copy.deepcopy(one)
     assert difference(one, same) is None
     assert difference(one, copy.deepcopy(one).eval()) == "expected train mode, came eval mode"
+    inside = torch.nn.Sequential(copy.deepcopy(one), torch.nn.Dropout())
+    outside = copy.deepcopy(inside).eval()
+    outside.training = True
+    assert difference(inside, outside) == "at '0' expected train mode, came eval mode"
+    frozen = copy.deepcopy(one)
+    frozen.bias.requires_grad_(False)
+    assert "'bias' expected 'requires_grad True'" in difference(one, frozen)
     with torch.no_grad():
         same.bias[1] += 1
     assert difference(one, same).startswith("at 'bias' [1]")
@@ -419,6 +426,24 @@ def test_a_check_computes_in_one_thread_and_gives_the_others_back():
     with pytest.raises(KeyboardInterrupt):
         judge(exercise, interrupted)
     assert torch.get_num_threads() == before
+
+
+def test_gradients_that_a_function_switches_off_are_on_again_after_its_call():
+    def switched(numbers):
+        was_on = torch.is_grad_enabled()
+        torch.set_grad_enabled(False)
+        return was_on
+
+    exercise = Exercise("doubled", "02_attention", 1, 5, lambda numbers: True, cases, mistakes=())
+    assert judge(exercise, switched).passed  # in every case, so in the first and in the next
+    assert torch.is_grad_enabled()
+
+
+def test_the_name_hash_is_the_notebooks_own_again():
+    source = {}
+    exec("def order(n, seed, epoch, start):\n    return iter([hash('a') % n])", source)
+    assert not judge(EXERCISES["epoch_order"], source["order"]).passed
+    assert "hash" not in source
 
 
 # -- how it is called

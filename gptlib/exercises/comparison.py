@@ -142,10 +142,17 @@ def _mappings(expected: Mapping[Any, Any], came: Any) -> Found:
 def _modules(expected: nn.Module, came: Any) -> Found:
     if not isinstance(came, nn.Module):
         return _two(expected, came)
-    if came.training != expected.training:
-        names = {True: "train mode", False: "eval mode"}
-        return "", names[expected.training], names[came.training]
-    return _mappings(expected.state_dict(), came.state_dict())
+    modes, parts = {True: "train mode", False: "eval mode"}, dict(came.named_modules())
+    for name, part in expected.named_modules():
+        if name in parts and parts[name].training != part.training:
+            return repr(name) if name else "", modes[part.training], modes[parts[name].training]
+    found = _mappings(expected.state_dict(), came.state_dict())
+    return found or _mappings(*(learning(module) for module in (expected, came)))
+
+
+def learning(module: nn.Module) -> dict[str, str]:
+    """Of each parameter whether it gets a gradient."""
+    return {n: f"requires_grad {p.requires_grad}" for n, p in module.named_parameters()}
 
 
 def _two(expected: Any, came: Any) -> Found:

@@ -96,7 +96,7 @@ def outcomes(exercise: Exercise, function: Function) -> Iterator[tuple[str, Any]
     """
     cases = iter(exercise.cases())
     while True:
-        with own_random_numbers():  # for making the case, and for the call
+        with own_random_numbers(), torch.enable_grad():  # to make the case, and for the call
             case = next(cases, None)
             if case is None:
                 return

@@ -79,6 +79,8 @@ def tried(trial: Trial) -> Figure:
     for label, curve in zip(labels, curves, strict=True):
         print(f"  {label:{width}}", "".join(f"{curve[step - 1]:6.2f}" for step in SHOWN))
     print(f"  largest difference of the losses in {STEPS} steps: {furthest:.4f}")
+    if max(apart) < NEAR <= furthest:
+        print("  right without training: is a gradient cut off, or something drawn, as by dropout?")
     return drawn(labels, curves)
 
 

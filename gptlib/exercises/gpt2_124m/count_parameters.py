@@ -10,9 +10,10 @@ from gptlib.model import GPT, count_parameters
 
 
 def cases() -> Iterator[Case]:
-    """GPT-2 itself, and shapes in which V, T, L, H and C are pairwise different."""
+    """The one by hand, GPT-2 itself, and shapes with V, T, L, H and C pairwise different."""
+    by_hand = GPTConfig(5, 5, n_layers=2, n_heads=2, width=4)
+    yield Case("V 5, T 5, L 2, H 2, C 4, as by hand", (by_hand,))
     yield Case("124M", (GPTConfig(),))
-    yield Case("V 61, T 16, L 2, H 3, C 12", (GPTConfig(61, 16, n_layers=2, n_heads=3, width=12),))
     bare = GPTConfig(100, 24, n_layers=5, n_heads=2, width=14, qkv_bias=False)
     yield Case("V 100, T 24, L 5, H 2, C 14, qkv_bias False", (bare,))
     padded = GPTConfig(70, 9, n_layers=1, n_heads=4, width=20, vocab_multiple=32)
@@ -66,6 +67,11 @@ def without_biases(config: GPTConfig) -> dict[str, int]:
     return changed(config, lambda c, parts: parts.update(attention=L * 4 * C**2, MLP=L * 8 * C**2))
 
 
+def mlp_without_biases(config: GPTConfig) -> dict[str, int]:
+    """This counts the MLP's matrices alone: its two linear layers have biases too."""
+    return changed(config, lambda c, parts: parts.update(MLP=c.n_layers * 8 * c.width**2))
+
+
 def qkv_bias_always(config: GPTConfig) -> dict[str, int]:
     """This counts biases of the queries, keys and values even where `qkv_bias` is False."""
     C, L = config.width, config.n_layers
@@ -117,6 +123,12 @@ def total_without_norms(config: GPTConfig) -> dict[str, int]:
     return {**parts, "total": parts["total"] - parts["LayerNorm"]}
 
 
+def total_with_a_head(config: GPTConfig) -> dict[str, int]:
+    """The parts are right, but the total has an output head too: GPT-2 has none of its own."""
+    parts = count_parameters(config)
+    return {**parts, "total": parts["total"] + parts["token embedding"]}
+
+
 def on_meta(config: GPTConfig) -> dict[str, int]:
     """Builds the model without memory and sorts its parameters by their names."""
     with torch.device("meta"):
@@ -165,6 +177,7 @@ EXERCISE = Exercise(
         one_norm_a_block,
         norms_without_shift,
         without_biases,
+        mlp_without_biases,
         qkv_bias_always,
         no_bias_without_qkv_bias,
         for_every_head,
@@ -173,6 +186,7 @@ EXERCISE = Exercise(
         never_padded,
         mlp_three_times,
         total_without_norms,
+        total_with_a_head,
     ),
     also_right=(on_meta, layer_by_layer),
 )

@@ -34,7 +34,9 @@ def cases() -> Iterator[Case]:
     generator = torch.Generator().manual_seed(0)
     for B, T, L, H, D in ((2, 5, 3, 1, 4), (3, 7, 4, 2, 5), (4, 1, 2, 3, 6)):
         ids = torch.randint(11, (B, T), generator=generator)
-        yield Case(f"B {B}, T {T}, L {L}, H {H}, D {D}", (model_of(L, H, H * D), ids))
+        model = model_of(L, H, H * D).train(L != 4)
+        mode = "" if model.training else ", in eval mode"
+        yield Case(f"B {B}, T {T}, L {L}, H {H}, D {D}{mode}", (model, ids))
     model = model_of(3, 2, 8)
     model.blocks[1] = Refusing()
     yield Case("a block that raises an error", (model, torch.tensor([[1, 2, 3]])))
@@ -144,6 +146,11 @@ def without_gradients(model: GPT, ids: Tensor) -> Tensor:
         return model(ids)
 
 
+def mode_changed(model: GPT, ids: Tensor) -> Tensor:
+    """The logits are right, but the model is put into train mode: its mode is the caller's."""
+    return model.train()(ids)
+
+
 def without_last_norm(model: GPT, ids: Tensor) -> Tensor:
     """The LayerNorm after the last block is missing."""
     return model.logits(reduce(lambda x, block: block(x), model.blocks, embedded(model, ids)))
@@ -186,6 +193,7 @@ EXERCISE = Exercise(
         summed_up,
         cut_between_blocks,
         without_gradients,
+        mode_changed,
         without_last_norm,
         without_positions,
     ),

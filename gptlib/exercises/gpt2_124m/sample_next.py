@@ -48,7 +48,8 @@ def observe(
         return function(rows, temperature, top_k, top_p, generator)
 
     with torch.random.fork_rng(devices=[]):  # a function that ignores the generator draws there
-        torch.manual_seed(seed)
+        torch.manual_seed(seed + 1_000)
+        everybody = torch.get_rng_state()
         generator.manual_seed(seed)
         one = function(logits, temperature, top_k, top_p, generator)
         if not isinstance(one, Tensor) or one.shape != (B,):
@@ -56,6 +57,7 @@ def observe(
         few, more, many = draw(20), draw(20), draw(DRAWS)
         generator.manual_seed(seed)
         again = draw(1), draw(20), draw(20)
+        left_alone = torch.equal(everybody, torch.get_rng_state())
     shares = (many.reshape(B, DRAWS, 1) == torch.arange(V)).double().mean(dim=1)  # (B, V)
     return {
         "the result": torch.zeros_like(one),  # shape and kind; the tokens are seen below
@@ -65,6 +67,7 @@ def observe(
             torch.equal(a, b) for a, b in zip((one, few, more), again, strict=True)
         ),
         "a second draw gives other tokens": not torch.equal(few, more),
+        "the global random numbers are left alone": left_alone,
     }
 
 

@@ -159,6 +159,20 @@ def ranks(
     return sample_next(ordered, temperature, top_k, top_p, generator)
 
 
+def marks_in_sorted_order(
+    logits: Tensor, temperature: float, top_k: Number, top_p: float | None, generator: Generator
+) -> Tensor:
+    """What top-p drops was found in the sorted row, but dropped in the unsorted one: bring it back
+    to its tokens first."""
+    if temperature == 0 or top_p is None:
+        return sample_next(logits, temperature, top_k, None, generator)
+    logits = logits / temperature
+    logits = logits if top_k is None else keep_top_k(logits, top_k)
+    probabilities = logits.sort(dim=-1, descending=True).values.softmax(dim=-1)
+    dropped = probabilities.cumsum(dim=-1) - probabilities >= top_p
+    return drawn(logits.masked_fill(dropped, GONE), generator)
+
+
 def zeros_for_dropped(
     logits: Tensor, temperature: float, top_k: Number, top_p: float | None, generator: Generator
 ) -> Tensor:
@@ -192,6 +206,7 @@ MISTAKES = (
     seeds_anew,
     in_place,
     ranks,
+    marks_in_sorted_order,
     zeros_for_dropped,
     column,
 )

@@ -41,14 +41,16 @@ def looked_at(function: Function, model: GPT, batches: list[Batch]) -> dict[str,
     watch = table.register_forward_pre_hook(lambda *_: recorded.append(torch.is_grad_enabled()))
     table.weight.grad = before = torch.ones_like(table.weight)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(731)  # a seed that nobody else sets
         loss = function(model, batches)
         drawn = torch.rand(()).item()
+    recording = torch.is_grad_enabled()
     watch.remove()
     untouched = table.weight.grad is before and bool((before == 1).all())
     return {
         "the result": loss,
         "operations are recorded for gradients": any(recorded),
+        "operations are recorded afterwards": recording,
         "the gradients of the step before are left alone": untouched,
         "the next random number": drawn,
     }
@@ -90,6 +92,17 @@ def left_in_train(model: GPT, batches: list[Batch]) -> float:
 
 
 @torch.no_grad()
+def outermost_mode_alone(model: GPT, batches: list[Batch]) -> float:
+    """This puts back the mode of the outermost module only: the parts inside, dropout among them,
+    stay in eval mode. `train(mode)` reaches all of them."""
+    was_training = model.training
+    model.eval()
+    loss = right(model, batches)
+    model.training = was_training
+    return loss
+
+
+@torch.no_grad()
 def dropout_on(model: GPT, batches: list[Batch]) -> float:
     """This looks like dropout left on: each look gives another loss, and draws random numbers."""
     losses = [mean_loss(model, x, y).item() * y.numel() for x, y in batches]
@@ -103,6 +116,17 @@ def gradients_recorded(model: GPT, batches: list[Batch]) -> float:
         for x, y in batches:
             total += mean_loss(model, x, y).item() * y.numel()
     return total / sum(y.numel() for _, y in batches)
+
+
+def gradients_off_for_good(model: GPT, batches: list[Batch]) -> float:
+    """This looks like gradients switched off and never on again: the next backward() fails."""
+    torch.set_grad_enabled(False)
+    return right(model, batches)
+
+
+def parameters_frozen(model: GPT, batches: list[Batch]) -> float:
+    """This looks like parameters with requires_grad off: from the first look on nothing learns."""
+    return right(model.requires_grad_(False), batches)
 
 
 def gradients_cleared(model: GPT, batches: list[Batch]) -> float:
@@ -161,6 +185,12 @@ def shuffles(model: GPT, batches: list[Batch]) -> float:
     return right(model, [batches[i] for i in order])
 
 
+def seeds_anew(model: GPT, batches: list[Batch]) -> float:
+    """This looks like a seed set at each look: training draws the same numbers again and again."""
+    torch.manual_seed(0)
+    return right(model, batches)
+
+
 @torch.no_grad()
 def all_losses_summed(model: GPT, batches: list[Batch]) -> float:
     """The same with sums instead of means, and the mode put back by hand."""
@@ -195,8 +225,11 @@ EXERCISE = Exercise(
     mistakes=(
         left_in_eval,
         left_in_train,
+        outermost_mode_alone,
         dropout_on,
         gradients_recorded,
+        gradients_off_for_good,
+        parameters_frozen,
         gradients_cleared,
         mean_of_means,
         weighed_by_windows,
@@ -204,6 +237,7 @@ EXERCISE = Exercise(
         first_batch_only,
         last_batch_only,
         shuffles,
+        seeds_anew,
     ),
     also_right=(all_losses_summed, all_tokens_in_one_line),
     given=left_in_eval,

@@ -84,7 +84,7 @@ def rises_again(step: int, peak: float, floor: float, warmup_steps: int, total: 
     """This looks like a cosine that goes on beyond the last step, where it rises again."""
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, total - warmup_steps)
+    progress = (step - warmup_steps) / (total - warmup_steps)
     return floor + (peak - floor) * half_a_cosine(progress)
 
 
@@ -109,6 +109,26 @@ def whole_cosine(step: int, peak: float, floor: float, warmup_steps: int, total:
         return floor
     progress = (step - warmup_steps) / (total - warmup_steps)
     return floor + (peak - floor) * math.cos(math.pi * progress)
+
+
+def not_halved(step: int, peak: float, floor: float, warmup_steps: int, total: int) -> float:
+    """This looks like 1 + cos, which goes from 2 to 0: the fall begins far above the peak."""
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    if step >= total:
+        return floor
+    progress = (step - warmup_steps) / (total - warmup_steps)
+    return floor + (peak - floor) * (1 + math.cos(math.pi * progress))
+
+
+def rise_too_long(step: int, peak: float, floor: float, warmup_steps: int, total: int) -> float:
+    """This looks like a rise of one step more than warmup_steps: the last stair is above the peak.
+
+    Steps are counted from 0.
+    """
+    if step <= warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    return learning_rate_at(step, peak, floor, warmup_steps, total)
 
 
 def straight_fall(step: int, peak: float, floor: float, warmup_steps: int, total: int) -> float:
@@ -165,6 +185,7 @@ EXERCISE = Exercise(
     mistakes=(
         zero_at_first,
         peak_one_late,
+        rise_too_long,
         rise_from_floor,
         cosine_from_zero,
         cosine_too_long,
@@ -173,6 +194,7 @@ EXERCISE = Exercise(
         rises_again,
         in_degrees,
         whole_cosine,
+        not_halved,
         straight_fall,
         counts_its_calls,
         divides_by_zero,

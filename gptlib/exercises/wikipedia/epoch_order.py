@@ -10,7 +10,7 @@ import torch
 
 from gptlib.data.batches import epoch_order
 from gptlib.exercises.exercise import Case, Exercise, Function
-from gptlib.exercises.wikipedia.processes import as_in_process, drawn
+from gptlib.exercises.wikipedia.processes import as_in_process, drawn, salted_for
 
 Pair = tuple[int, int]
 # Pairs of seed and epoch that some sum, product or string of digits takes for one another.
@@ -35,21 +35,28 @@ def properties(function: Function, n: int, seed: int, epoch: int, start: int) ->
     def taken(seed: int, epoch: int, start: int) -> list[int]:
         return [int(place) for place in islice(function(n, seed, epoch, start), 3 * n)]
 
+    made = function(n, seed, epoch, start)
+    if made is None:
+        return {"the result is an iterator": made}
     with as_in_process(0):
         untouched = drawn()
-    with as_in_process(0):
+    with as_in_process(0), salted_for(function, 0):
         whole, again, rest = (taken(seed, epoch, first) for first in (0, 0, start))
         left_alone = drawn() == untouched
-    with as_in_process(1):
+    with as_in_process(1), salted_for(function, 0):
         elsewhere = taken(seed, epoch, 0)
         twins = shared_orders(lambda pair: taken(*pair, 0)) if start == 0 < n - 1 else []
+    with as_in_process(0), salted_for(function, 1):
+        salted = taken(seed, epoch, 0)
     steps_of_one = sum((b - a) % n == 1 for a, b in pairwise(whole))
     return {
+        "the result is an iterator": isinstance(made, Iterator),
         "places that never come": sorted(set(range(n)) - set(whole)),
         "places that come twice": sorted({p for p in whole if whole.count(p) > 1}),
         "how many places come": len(whole),
         "asked again, the order is the same": again == whole,
         "in another process, the order is the same": elsewhere == whole,
+        "where hash() of a text differs, the order is the same": salted == whole,
         "how many come from start on": len(rest),
         "places from start on that came before it": sorted(set(rest) & set(whole[:start])),
         "from start on, the order goes on": rest == whole[start:],
@@ -145,6 +152,16 @@ def of_the_worker(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
     return iter(generator_of(*key).permutation(n)[start:].tolist())
 
 
+def hash_of_a_text(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
+    """This looks like hash() of a text: it is salted, so each process has an order of its own."""
+    return iter(generator_of(abs(hash(f"{seed} {epoch}"))).permutation(n)[start:].tolist())
+
+
+def a_list(n: int, seed: int, epoch: int, start: int) -> Any:
+    """The order is right, but it comes as a list: an iterator also answers next(). See iter()."""
+    return list(right(n, seed, epoch, start))
+
+
 def never_ends(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
     """This looks like an epoch that begins again when it is over: nobody notices its end."""
     yield from generator_of(seed, epoch).permutation(n)[start:].tolist()
@@ -199,6 +216,8 @@ EXERCISE = Exercise(
         rest_shuffled_again,
         shuffled_from_start,
         of_the_worker,
+        hash_of_a_text,
+        a_list,
         never_ends,
         turned,
     ),

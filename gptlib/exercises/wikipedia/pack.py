@@ -12,9 +12,9 @@ Documents = list[list[int]]
 
 
 def cases() -> Iterator[Case]:
-    """The toy documents, one document, none, empty ones, and ids beyond 16 bits."""
+    """The toy documents, an empty one alone, none, some empty, and ids beyond 16 bits."""
     yield Case("[1, 2] [3] [4, 5, 6], end 0", ([[1, 2], [3], [4, 5, 6]], 0))
-    yield Case("one document", ([[7, 8, 9, 10]], 50_256))
+    yield Case("one document, and it is empty", ([[]], 50_256))
     yield Case("no document", ([], 50_256))
     yield Case("two of five documents are empty", ([[], [3, 1], [5], [], [2, 2, 6]], 50_256))
     large = [[99_999, 5], [70_000, 70_001, 70_002]]
@@ -26,7 +26,7 @@ def looked_at(function: Function, documents: Documents, end_of_text: int) -> dic
     line = function(documents, end_of_text)
     if not isinstance(line, np.ndarray):
         return {"the ids": line, "their type": type(line).__name__}
-    return {"the ids": line.tolist(), "their type": line.dtype.name}
+    return {"the ids": line.tolist(), "their type": line.dtype.str}
 
 
 def array(ids: list[int]) -> np.ndarray:
@@ -72,6 +72,11 @@ def one_end_for_all(documents: Documents, end_of_text: int) -> np.ndarray:
     return array([*chain.from_iterable(documents), end_of_text])
 
 
+def closed_without_documents(documents: Documents, end_of_text: int) -> np.ndarray:
+    """This closes a document where there is none: no documents make an empty line."""
+    return right(documents or [[]], end_of_text)
+
+
 def two_bytes(documents: Documents, end_of_text: int) -> np.ndarray:
     """This looks like ids of two bytes: those from 65,536 on become others, without a warning."""
     return right(documents, end_of_text).astype("<u2")
@@ -80,6 +85,12 @@ def two_bytes(documents: Documents, end_of_text: int) -> np.ndarray:
 def empty_skipped(documents: Documents, end_of_text: int) -> np.ndarray:
     """This looks like a rule that leaves out empty documents: they end, too."""
     return right([document for document in documents if document], end_of_text)
+
+
+def closed_if_not_empty(documents: Documents, end_of_text: int) -> np.ndarray:
+    """This closes the last document only where the line holds something: an empty one ends, too."""
+    line = last_end_missing(documents, end_of_text).tolist()
+    return array([*line, end_of_text] if line else line)
 
 
 def documents_changed(documents: Documents, end_of_text: int) -> np.ndarray:
@@ -119,8 +130,10 @@ EXERCISE = Exercise(
         ends_doubled,
         last_end_missing,
         one_end_for_all,
+        closed_without_documents,
         two_bytes,
         empty_skipped,
+        closed_if_not_empty,
         documents_changed,
     ),
     also_right=(by_chain, by_places),

@@ -25,6 +25,9 @@ class Salted(bytes):
         return zlib.crc32(bytes(self), self.process)
 
 
+Salted.__name__ = "bytes"  # in an error that names what the learner was given
+
+
 def cases() -> Iterator[Case]:
     """Many texts, copies of them that differ in form, equal titles, and nearly empty ones."""
     # As many texts as a multiple of 5 in each: every_tenth then counts the same at each judging.
@@ -38,11 +41,13 @@ def cases() -> Iterator[Case]:
         for number in range(10)
         for word, space in (("ﬁne café", " "), ("fine cafe\u0301", "\u00a0"), ("Straße", "\u2003"))
     ]
-    written += [f"{word} {number}" for number in range(10) for word in ("mc²", "ＮＩＬＥ")]
+    written += [
+        f"{word} {number}" for number in range(10) for word in ("mc²", "ＮＩＬＥ", "Tea™", "´")
+    ]
     yield Case("letters that Unicode writes in several ways", ([w.encode() for w in written],))
     titled = [f"Water\n\n{'Water is a fact. ' * 300}{number:02}" for number in range(20)]
     yield Case("articles that differ in the end alone", ([text.encode() for text in titled],))
-    edges = ["", " \n", "a", "الماء", "水", "\u2028the end", "x" * 5_000, "b", "cc", "ß"]
+    edges = ["", " \n", "a", "الماء", "水", "the end\u20283", "x" * 5_000, "b", "cc", "ß"]
     yield Case("texts of 0, 1, 2 and 5,000 letters", ([text.encode() for text in edges],))
 
 
@@ -134,6 +139,24 @@ def without_unicode(document: bytes) -> str:
     return side(place_of(" ".join(document.decode().casefold().split()).encode()))
 
 
+def folded_too_early(document: bytes) -> str:
+    """This looks like casefold before NFKC, which makes a capital TM of ™: level it first."""
+    text = unicodedata.normalize("NFKC", document.decode().casefold())
+    return side(place_of(" ".join(text.split()).encode()))
+
+
+def spaces_too_early(document: bytes) -> str:
+    """This looks like spaces levelled before NFKC, which writes ´ with one: level them last."""
+    text = " ".join(document.decode().split())
+    return side(place_of(unicodedata.normalize("NFKC", text).casefold().encode()))
+
+
+def case_kept(document: bytes) -> str:
+    """This looks like a text whose capitals stay: copies that differ in case would be parted."""
+    text = unicodedata.normalize("NFKC", document.decode())
+    return side(place_of(" ".join(text.split()).encode()))
+
+
 def lowered(document: bytes) -> str:
     """This looks like lower() where casefold() is asked for: ß and SS stay different."""
     text = unicodedata.normalize("NFKC", document.decode()).lower()
@@ -192,6 +215,9 @@ EXERCISE = Exercise(
         first_byte,
         text_as_it_comes,
         without_unicode,
+        folded_too_early,
+        spaces_too_early,
+        case_kept,
         lowered,
         stripped_only,
         lowest_byte_first,
