@@ -4,6 +4,7 @@ It reads one JSON object a line and answers each with one. What the cells print,
 nowhere. This keeps an accident in a cell from harming the grader; it is no security sandbox.
 """
 
+import ast
 import importlib
 import json
 import linecache
@@ -22,6 +23,7 @@ from gptlib.exercises.exercise import Exercise
 from gptlib.exercises.verdict import judge
 
 LONGEST = 2_000  # characters of a message
+DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 CHANGED = "the check was changed: after this cell it no longer tells right from wrong"
 
 # passed, done, message; unfit: whether nothing more should be judged in this process
@@ -61,10 +63,13 @@ class Judge:
                 self.run(source, "earlier")
         return {"problem": ""}
 
-    def mark(self, exercise: str, source: str) -> Answer:
-        """Run one exercise's cell and judge its function."""
+    def mark(self, exercise: str, source: str, others: list[str]) -> Answer:
+        """Run one exercise's cell and judge its function, which may build on other cells."""
         own = f"my_{exercise}"
         self.namespace.pop(own, None)
+        for cell in others:
+            with suppress(BaseException):
+                self.define(ast.parse(cell))
         seed()
         trouble = ""
         try:
@@ -101,6 +106,15 @@ class Judge:
         except BaseException:
             return False
 
+    def define(self, tree: ast.Module) -> None:
+        """Of another cell take functions, classes and imports, but no exercise's function."""
+        for node in tree.body:
+            name = getattr(node, "name", "")
+            known = name in self.namespace or name.removeprefix("my_") in self.exercises
+            if isinstance(node, DEFINES) and not known:
+                with suppress(BaseException):
+                    exec(compile(ast.Module([node], []), "<other cell>", "exec"), self.namespace)
+
     def run(self, source: str, name: str) -> None:
         """Run a cell, its name standing for the file in what a traceback tells."""
         self.namespace |= {"check": Silent(), "swap": Silent()}
@@ -129,7 +143,7 @@ def told(problem: BaseException) -> str:
         words = "its message cannot be read"
     where = f" in line {line} of the cell" if line else ""
     if isinstance(problem, NameError):
-        words += " (of a submission only the exercises' own cells are run)"
+        words += " (other cells give only functions, classes and imports)"
     return f"{type(problem).__name__}{where}: {words}"
 
 
