@@ -237,7 +237,7 @@ def test_a_function_may_build_on_functions_and_imports_of_other_cells():
         "not Python",
     ]
     judge = Judge(EXERCISES)
-    judge.begin([], ["def more(number): return int(number)"], [])
+    judge.begin([], ["def more(number): return int(number)"])
     source = solution("total", "    return Sum().of(numbers)")
     assert judge.mark("total", source, others)["passed"]
     assert judge.mark("total", "check.total(my_total)", others)["passed"] is False
@@ -397,7 +397,7 @@ def test_a_process_that_is_killed_ends_the_question():
     with Watched("planted_exercises") as process:
         process.process.kill()
         with pytest.raises(Ended, match=r"ended its process \(exit code -9\)"):
-            process.ask({"imports": [], "definitions": [], "before": []}, LIMITS)
+            process.ask({"imports": [], "definitions": []}, LIMITS)
     assert not Path(process.folder.name).exists()
 
 

@@ -136,7 +136,6 @@ class Grader:
     def grade(self, submission: Submission, sheet: Sheet) -> list[Mark]:
         """Return a mark for each exercise of the notebook."""
         marks: list[Mark] = []
-        harmless: list[str] = []  # cells that later ones may build on
         process: Watched | None = None
         try:
             for name in sheet.exercises:
@@ -144,7 +143,7 @@ class Grader:
                 if source is None:
                     marks.append(_without_cell(submission, name))
                     continue
-                process = process or self._ready(sheet, harmless)
+                process = process or self._ready(sheet)
                 try:
                     question = {"exercise": name, "source": source, "others": submission.others}
                     answer = process.ask(question, self.limits)
@@ -154,35 +153,27 @@ class Grader:
                 if answer.get("unfit") is not False:
                     process.close()
                     process = None
-                else:
-                    harmless.append(source)
         finally:
             if process is not None:
                 process.close()
         return marks
 
-    def _ready(self, sheet: Sheet, before: list[str]) -> Watched:
+    def _ready(self, sheet: Sheet) -> Watched:
         """Return a process that ran the notebook's imports; the next one gets ready meanwhile."""
-        problem = ""
-        for cells in [before, []] if before else [[]]:  # a cell may do harm the second time
-            process, self.spare = self.spare, Watched(self.catalogue)
-            try:
-                question = {
-                    "imports": sheet.imports,
-                    "definitions": sheet.definitions,
-                    "before": cells,
-                }
-                patience = START + len(cells) * self.limits.seconds
-                problem = process.ask(question, replace(self.limits, seconds=patience))["problem"]
-            except (Ended, KeyError) as ended:
-                problem = f"the process {ended}"
-            except BaseException:
-                process.close()
-                raise
-            if not problem:
-                return process
+        process, self.spare = self.spare, Watched(self.catalogue)
+        try:
+            question = {"imports": sheet.imports, "definitions": sheet.definitions}
+            problem = process.ask(question, replace(self.limits, seconds=START))["problem"]
+            if problem:
+                raise Ended(f"says {problem}")
+        except Ended as ended:
             process.close()
-        raise CourseError(f"{sheet.notebook}: its imports do not run here: {problem}")
+            message = f"{sheet.notebook}: its imports do not run here: the process {ended}"
+            raise CourseError(message) from None
+        except BaseException:
+            process.close()
+            raise
+        return process
 
 
 def _without_cell(submission: Submission, exercise: str) -> Mark:

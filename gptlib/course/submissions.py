@@ -22,7 +22,7 @@ class Submission:
     handed_in: bool = True
     problem: str = ""  # why it cannot be read
     cells: dict[str, str] = field(default_factory=dict)  # the source, by exercise
-    others: list[str] = field(default_factory=list)  # every code cell: a function may need it
+    others: list[str] = field(default_factory=list)  # these again, then every code cell
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,8 @@ def read_submission(
     if problem:
         return Submission(learner, notebook, problem=f"the file cannot be read: {problem}")
     cells = {name: cell for name in exercises if (cell := cell_of(name, sources)) is not None}
-    return Submission(
-        learner, notebook, cells=cells, others=[plain_python(text) for text, _ in sources]
-    )
+    others = [*cells.values(), *(plain_python(text) for text, _ in sources)]
+    return Submission(learner, notebook, cells=cells, others=others)
 
 
 Source = tuple[str, bool]  # a code cell's text, and whether it is tagged as an exercise's

@@ -50,17 +50,17 @@ class Judge:
         self.judge = judge
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
 
-    def begin(self, imports: list[str], definitions: list[str], before: list[str]) -> Answer:
-        """Run the notebook's imports, its definitions, and earlier cells that did no harm."""
+    def begin(self, imports: list[str], definitions: list[str]) -> Answer:
+        """Run the notebook's imports and its definitions."""
         seed()
         try:
             for source in imports:
                 self.run(source, "imports")
         except BaseException as problem:
             return {"problem": told(problem)}
-        for source in (*definitions, *before):  # one that needs more than these goes without
+        for source in definitions:  # one that needs more than these goes without
             with suppress(BaseException):
-                self.run(source, "earlier")
+                self.run(source, "definition")
         return {"problem": ""}
 
     def mark(self, exercise: str, source: str, others: list[str]) -> Answer:
@@ -69,7 +69,7 @@ class Judge:
         self.namespace.pop(own, None)
         for cell in others:
             with suppress(BaseException):
-                self.define(ast.parse(cell))
+                self.define(ast.parse(cell), own)
         seed()
         trouble = ""
         try:
@@ -106,12 +106,11 @@ class Judge:
         except BaseException:
             return False
 
-    def define(self, tree: ast.Module) -> None:
-        """Of another cell take functions, classes and imports, but no exercise's function."""
+    def define(self, tree: ast.Module, own: str) -> None:
+        """Take functions, classes and imports from a cell; what stands already stays."""
         for node in tree.body:
             name = getattr(node, "name", "")
-            known = name in self.namespace or name.removeprefix("my_") in self.exercises
-            if isinstance(node, DEFINES) and not known:
+            if isinstance(node, DEFINES) and name != own and name not in self.namespace:
                 with suppress(BaseException):
                     exec(compile(ast.Module([node], []), "<other cell>", "exec"), self.namespace)
 
