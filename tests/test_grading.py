@@ -201,16 +201,16 @@ def cells_of(path):
     return read_submission("ada", "81_planted", path, list(SOLUTIONS)).cells
 
 
-def test_a_cell_that_lost_its_tag_is_found_by_the_function_it_defines(tmp_path):
-    first, second = code(solution("total", "    return 1")), code("my_total = sum")
+def test_a_cell_without_its_check_is_found_by_the_function_it_defines(tmp_path):
+    first, second = code("def my_total(numbers): return 1"), code("my_total = sum")
     cells = cells_of(handed_in(tmp_path, first, second, code("my_total(2)\nmy_total == 3")))
     assert cells == {"total": "my_total = sum"}
 
 
-def test_a_tagged_cell_goes_before_a_later_one_without_tag(tmp_path):
-    tagged = code(solution("total"), ["exercise"])
-    cells = cells_of(handed_in(tmp_path, tagged, code("def my_total(numbers): return 1")))
-    assert cells == {"total": solution("total")}
+def test_of_several_functions_the_last_that_was_checked_is_taken(tmp_path):
+    given, mended = code(solution("total", "    return 1"), ["exercise"]), code(solution("total"))
+    later = code("def my_total(numbers): return 2")
+    assert cells_of(handed_in(tmp_path, given, mended, later)) == {"total": mended.source}
 
 
 def test_a_solution_below_an_untouched_stub_is_taken(tmp_path):

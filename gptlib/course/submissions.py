@@ -74,14 +74,11 @@ def read_submission(
     if problem:
         return Submission(learner, notebook, problem=f"the file cannot be read: {problem}")
     cells = {name: cell for name in exercises if (cell := cell_of(name, sources)) is not None}
-    others = [*cells.values(), *(plain_python(text) for text, _ in sources)]
+    others = [*cells.values(), *(plain_python(text) for text in sources)]
     return Submission(learner, notebook, cells=cells, others=others)
 
 
-Source = tuple[str, bool]  # a code cell's text, and whether it is tagged as an exercise's
-
-
-def code_sources(book: Any) -> list[Source]:
+def code_sources(book: Any) -> list[str]:
     """The code cells of a notebook's JSON; raises TypeError or ValueError where it is none."""
     if not isinstance(book, dict) or not isinstance(book.get("cells"), list):
         raise ValueError("it holds no list of cells")
@@ -89,24 +86,21 @@ def code_sources(book: Any) -> list[Source]:
     for cell in book["cells"]:
         if not isinstance(cell, dict) or cell.get("cell_type") != "code":
             continue
-        source, about = cell.get("source"), cell.get("metadata")
-        text = source if isinstance(source, str) else "".join(source or [])
-        tags = about.get("tags") if isinstance(about, dict) else None
-        tagged = isinstance(tags, list) and ("exercise" in tags or "solution" in tags)
-        found.append((text, tagged))
+        source = cell.get("source")
+        found.append(source if isinstance(source, str) else "".join(source or []))
     return found
 
 
-def cell_of(exercise: str, sources: list[Source]) -> str | None:
-    """The cell of an exercise: one that defines my_name, better no stub, better tagged, the last.
+def cell_of(exercise: str, sources: list[str]) -> str | None:
+    """The cell of an exercise: one that defines my_name, better no stub, better checked, the last.
 
-    Where none does, it is the tagged one with its check.
+    Where none does, it is one with its check. Colab and others lose tags, so none counts.
     """
     ranked = []
-    for number, (text, tagged) in enumerate(sources):
-        defining = defines(text, f"my_{exercise}")
-        if defining or (tagged and checked(text) == exercise):
-            ranked.append((defining and STUB not in text, defining, tagged, number, text))
+    for number, text in enumerate(sources):
+        defining, checks = defines(text, f"my_{exercise}"), checked(text) == exercise
+        if defining or checks:
+            ranked.append((defining and STUB not in text, defining, checks, number, text))
     return plain_python(max(ranked)[-1]) if ranked else None
 
 
