@@ -1,5 +1,6 @@
 """Grading gives each planted submission the marks it deserves, and survives what is handed in."""
 
+import codecs
 import csv
 import json
 import os
@@ -12,15 +13,17 @@ from pathlib import Path
 import psutil
 import pytest
 from course_notebooks import SOLUTIONS, code, notebook, planted, solution, write
+from planted_exercises import EXERCISES
 from typer.testing import CliRunner
 
 from gptlib.course.cli import course
 from gptlib.course.exercise_cells import plain_python
-from gptlib.course.grades import Mark, State, csv_text, page_text
+from gptlib.course.grades import Mark, State, csv_text, page_text, write_grades
 from gptlib.course.grading import grade, sheet_of
-from gptlib.course.submissions import plain, read_submission
+from gptlib.course.submissions import find_submissions, plain, read_submission
 from gptlib.course.watched import Ended, Limits, Watched, bytes_of
 from gptlib.errors import CourseError
+from gptlib.exercises.apart import Judge
 
 LIMITS = Limits(seconds=3, memory=800_000_000)
 PASSED, FAILED, NOT_DONE, ABSENT = State
@@ -53,8 +56,12 @@ class check:
 PLANTED = {
     "right": ({"doubled": FLOOD + solution("doubled")}, [PASSED, PASSED, PASSED]),
     "half right": (
-        {"total": solution("total", STUB), "backwards": solution("backwards", "    return 0")},
-        [PASSED, NOT_DONE, FAILED],
+        {
+            "doubled": "def my_doubled(numbers:\n\ncheck.doubled(my_doubled)",
+            "total": solution("total", STUB),
+            "backwards": solution("backwards", "    return 0"),
+        },
+        [FAILED, NOT_DONE, FAILED],
     ),
     "looping": (
         {
@@ -75,10 +82,6 @@ PLANTED = {
         [FAILED, FAILED, FAILED],
     ),
     "memory bomb": ({"backwards": solution("backwards", BOMB)}, [PASSED, PASSED, FAILED]),
-    "syntax error": (
-        {"doubled": "def my_doubled(numbers:\n\ncheck.doubled(my_doubled)"},
-        [FAILED, PASSED, PASSED],
-    ),
     "tampering": (
         {"backwards": TAMPER + solution("backwards", "    return 0")},
         [PASSED, PASSED, FAILED],
@@ -108,7 +111,7 @@ def graded(course_folder, submissions, **more):
 
 
 @pytest.fixture(scope="module")
-def class_of_eight(course_folder, tmp_path_factory):
+def class_of_seven(course_folder, tmp_path_factory):
     """All planted submissions, graded once."""
     folder = tmp_path_factory.mktemp("class") / "handed-in"
     for learner, (cells, _) in PLANTED.items():
@@ -128,8 +131,8 @@ def message(marks, learner, exercise):
 
 
 @pytest.mark.parametrize("learner", PLANTED)
-def test_a_planted_submission_gets_its_marks(class_of_eight, learner):
-    assert states(class_of_eight[1], learner) == PLANTED[learner][1]
+def test_a_planted_submission_gets_its_marks(class_of_seven, learner):
+    assert states(class_of_seven[1], learner) == PLANTED[learner][1]
 
 
 @pytest.mark.parametrize(
@@ -142,35 +145,51 @@ def test_a_planted_submission_gets_its_marks(class_of_eight, learner):
         ("exiting", "total", "wrote into the grader's channel"),
         ("exiting", "doubled", "the cell ends its process (SystemExit)"),
         ("memory bomb", "backwards", "took more than 0.8 GB of memory"),
-        ("syntax error", "doubled", "SyntaxError in line 1 of the cell"),
+        ("half right", "doubled", "SyntaxError in line 1 of the cell"),
         ("tampering", "backwards", "the check was changed"),
-        ("empty", "total", "not handed in"),
+        ("empty", "total", "no cell of the notebook defines my_total"),
     ],
 )
-def test_a_message_says_what_happened(class_of_eight, learner, exercise, words):
-    assert words in message(class_of_eight[1], learner, exercise)
+def test_a_message_says_what_happened(class_of_seven, learner, exercise, words):
+    assert words in message(class_of_seven[1], learner, exercise)
 
 
-def test_the_results_lie_beside_the_submissions(class_of_eight):
-    folder = class_of_eight[0]
+def test_the_results_lie_beside_the_submissions(class_of_seven):
+    folder = class_of_seven[0]
     rows = list(
-        csv.DictReader((folder.parent / "handed-in-grades/grades.csv").open(encoding="utf-8"))
+        csv.DictReader((folder.parent / "handed-in-grades/grades.csv").open(encoding="utf-8-sig"))
     )
     assert len(rows) == 3 * len(PLANTED)
     assert list(rows[0]) == ["learner", "notebook", "exercise", "passed", "message"]
-    assert sum(row["passed"] == "yes" for row in rows) == 12
+    assert sum(row["passed"] == "yes" for row in rows) == 9
     assert not any("\n" in row["message"] for row in rows)
     page = (folder.parent / "handed-in-grades/grades.html").read_text("utf-8")
     assert "<h2>tampering</h2>" in page and "the check was changed" in page
 
 
-def test_a_line_tells_of_each_submission_and_of_strange_files(class_of_eight):
-    said = class_of_eight[2]
+def test_a_line_tells_of_each_submission_and_of_strange_files(class_of_seven):
+    said = class_of_seven[2]
     assert sum("81_planted" in line and "of 3 passed" in line for line in said) == len(PLANTED)
     assert "not recognised: right/notes.ipynb" in said
 
 
-def test_no_process_of_the_grader_is_left(class_of_eight):
+def test_only_what_is_no_notebook_of_the_course_is_not_recognised(tmp_path):
+    asked, other = "81_planted", "82_other"
+    for name in ("ada/82_other", "ada/inner/81_planted", "bob/81_planted (1)", "eve_81_planted"):
+        write(tmp_path / f"{name}.ipynb", code("1"))
+    (tmp_path / "dan").mkdir()
+    (tmp_path / "dan" / "work.zip").touch()
+    handed = find_submissions(tmp_path, [asked, other])
+    assert list(handed.notebooks) == [("ada", other)]
+    assert [str(path.relative_to(tmp_path)) for path in handed.not_recognised] == [
+        "eve_81_planted.ipynb",
+        "ada/inner/81_planted.ipynb",
+        "bob/81_planted (1).ipynb",
+        "dan",
+    ]
+
+
+def test_no_process_of_the_grader_is_left(class_of_seven):
     assert [p for p in psutil.Process().children() if "exercises.apart" in str(p.cmdline())] == []
 
 
@@ -182,16 +201,46 @@ def cells_of(path):
     return read_submission("ada", "81_planted", path, list(SOLUTIONS)).cells
 
 
-def test_a_cell_that_lost_its_tag_is_found_by_the_function_it_defines(tmp_path):
-    first, second = code(solution("total", "    return 1")), code("my_total = sum")
+def test_a_cell_without_its_check_is_found_by_the_function_it_defines(tmp_path):
+    first, second = code("def my_total(numbers): return 1"), code("my_total = sum")
     cells = cells_of(handed_in(tmp_path, first, second, code("my_total(2)\nmy_total == 3")))
     assert cells == {"total": "my_total = sum"}
 
 
-def test_a_tagged_cell_goes_before_a_later_one_without_tag(tmp_path):
-    tagged = code(solution("total"), ["exercise"])
-    cells = cells_of(handed_in(tmp_path, tagged, code("def my_total(numbers): return 1")))
-    assert cells == {"total": solution("total")}
+def test_of_several_functions_the_last_that_was_checked_is_taken(tmp_path):
+    given, mended = code(solution("total", "    return 1"), ["exercise"]), code(solution("total"))
+    later = code("def my_total(numbers): return 2")
+    assert cells_of(handed_in(tmp_path, given, mended, later)) == {"total": mended.source}
+
+
+def test_a_solution_below_an_untouched_stub_is_taken(tmp_path):
+    stub = code(solution("total", STUB), ["exercise"])
+    assert cells_of(handed_in(tmp_path, stub)) == {"total": stub.source}
+    assert cells_of(handed_in(tmp_path, stub, code(solution("total"))))["total"] == solution(
+        "total"
+    )
+
+
+@pytest.mark.parametrize("tags", [[], ["exercise"]])
+def test_a_function_split_from_its_check_is_taken(tmp_path, tags):
+    function, check = solution("total").split("\n\n\n")
+    cells = cells_of(handed_in(tmp_path, code(function, tags), code(check, ["exercise"])))
+    assert cells == {"total": function}
+
+
+def test_a_function_may_build_on_functions_and_imports_of_other_cells():
+    others = [
+        "from math import fsum\nimport no_such_module\nraise ValueError",
+        "class Sum:\n    def of(self, numbers): return more(fsum(numbers))",
+        "def more(number): return number + 1",  # an earlier definition stays
+        "def my_total(numbers): return 0",
+        "not Python",
+    ]
+    judge = Judge(EXERCISES)
+    judge.begin([], ["def more(number): return int(number)"])
+    source = solution("total", "    return Sum().of(numbers)")
+    assert judge.mark("total", source, others)["passed"]
+    assert judge.mark("total", "check.total(my_total)", others)["passed"] is False
 
 
 @pytest.mark.parametrize(
@@ -199,6 +248,7 @@ def test_a_tagged_cell_goes_before_a_later_one_without_tag(tmp_path):
     [
         ("%%time\nx = 1\n  !ls\n%matplotlib inline", "pass\nx = 1\n  pass\npass"),
         ("my_total?\n?my_total\nx = 1", "pass\npass\nx = 1"),
+        ("files = !ls\n  x=%time 1", "pass\n  pass"),
         ("x = (7\n  % 3)", "x = (7\n  % 3)"),
         ("x = 'what?'", "x = 'what?'"),
     ],
@@ -210,6 +260,7 @@ def test_lines_of_ipython_are_left_out(source, plain_source):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        (b"", "it is empty"),
         (b"{", "it is no notebook (JSONDecodeError"),
         (b"\xff\xfe\x00", "it is no notebook (UnicodeDecodeError"),
         (b"[]", "it holds no list of cells"),
@@ -258,7 +309,7 @@ def test_odd_names_and_broken_files_are_graded_and_written_harmlessly(course_fol
         path.write_text("{")
     marks, said = graded(course_folder, tmp_path / "handed-in", out=tmp_path / "out")
     assert {mark.state for mark in marks} == {FAILED} and len(marks) == 12
-    rows = list(csv.DictReader((tmp_path / "out/grades.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((tmp_path / "out/grades.csv").open(encoding="utf-8-sig")))
     assert {row["learner"] for row in rows} == {
         "'=cmd|' <script>alert(1)",
         "två rader \\u202eada",
@@ -275,6 +326,17 @@ def test_a_message_is_escaped_in_page_and_table():
     assert "'=1+1 <img onerror='x'>\\x1b[31m" in csv_text([mark])
     page = page_text([mark], ["<b>.ipynb"])
     assert "<img" not in page and "\x1b" not in page and "&lt;b&gt;.ipynb" in page
+
+
+def test_a_message_that_several_exercises_share_stands_once():
+    marks = [Mark("ada", "81", name, FAILED, "it is empty") for name in ("doubled", "total")]
+    page = page_text(marks, [])
+    assert "<h3>81 · doubled, total</h3>" in page and page.count("it is empty") == 1
+
+
+def test_a_spreadsheet_is_told_that_the_table_is_utf_8(tmp_path):
+    write_grades(tmp_path, [Mark("بن علي", "81", "total", PASSED, "")], [])
+    assert (tmp_path / "grades.csv").read_bytes().startswith(codecs.BOM_UTF8)
 
 
 def test_a_long_name_is_cut_and_a_mark_is_one_line():
@@ -305,6 +367,16 @@ def test_results_among_the_submissions_are_refused(course_folder, tmp_path):
         graded(course_folder, folder, out=folder / "grades")
 
 
+def test_a_place_that_cannot_hold_the_results_is_refused_before_the_work(course_folder, tmp_path):
+    handed_in(tmp_path)
+    (tmp_path / "file").touch()
+    said = []
+    for out in (tmp_path / "file", tmp_path / "file" / "grades"):
+        with pytest.raises(CourseError, match="file is a file: give another folder"):
+            grade(tmp_path / "handed-in", [], out, notebooks=course_folder, say=said.append)
+    assert not said
+
+
 @pytest.mark.parametrize(("text", "amount"), [("4GB", 4 * 10**9), ("1.5 gb", 1_500_000_000)])
 def test_an_amount_of_memory_is_read(text, amount):
     assert bytes_of(text) == amount
@@ -316,12 +388,24 @@ def test_what_is_no_amount_of_memory_is_refused(text):
         bytes_of(text)
 
 
+def test_less_memory_than_pytorch_needs_is_refused():
+    with pytest.raises(CourseError, match=r"1MB is too little: .* give 500MB or more"):
+        bytes_of("1MB")
+
+
 def test_a_process_that_is_killed_ends_the_question():
     with Watched("planted_exercises") as process:
         process.process.kill()
         with pytest.raises(Ended, match=r"ended its process \(exit code -9\)"):
-            process.ask({"imports": [], "definitions": [], "before": []}, LIMITS)
+            process.ask({"imports": [], "definitions": []}, LIMITS)
     assert not Path(process.folder.name).exists()
+
+
+def test_a_process_that_no_longer_reads_does_not_hold_the_grader():
+    with Watched("planted_exercises") as process:
+        psutil.Process(process.process.pid).suspend()
+        with pytest.raises(Ended, match="took longer than"):
+            process.ask({"imports": ["#" * 10**6]}, Limits(seconds=0.2))
 
 
 INTERRUPTED = """

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 STUB = 'raise NotImplementedError("not done yet")'
+COMMAND = re.compile(r"[%!?]|\w+ *= *[%!]")  # %time, !pip install, x = !ls
 CHECK = re.compile(r"(?m)^[ \t]*check\.(\w+)\(")  # found in a cell that does not parse, too
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -27,7 +28,7 @@ def plain_python(source: str) -> str:
 def _plain_line(line: str) -> str:
     """Leave out a magic, a command of the shell, a question."""
     text = line.strip()
-    if text.startswith(("%", "!", "?")) or (text.endswith("?") and not set("#'\"") & set(text)):
+    if COMMAND.match(text) or (text.endswith("?") and not set("#'\"") & set(text)):
         return line[: len(line) - len(line.lstrip())] + "pass"
     return line
 

@@ -3,15 +3,22 @@
 import csv
 import html
 import io
+import os
 from dataclasses import dataclass
 from enum import Enum
+from itertools import groupby
 from pathlib import Path
 
 from gptlib.course.pages import STYLE
 from gptlib.course.submissions import plain
+from gptlib.errors import CourseError
 from gptlib.files import atomic_write
 
 FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet would compute what begins like this
+WAY_OUT = (
+    "What is not recognised counts nowhere. A notebook lies in its learner's folder under its name "
+    "in the course, such as ada/02_attention.ipynb: unpack, move or rename it, and grade again."
+)
 MORE_STYLE = """
 body { max-width: none } th { font-weight: normal } td { text-align: center }
 td:first-child { text-align: left } pre { white-space: pre-wrap; overflow-wrap: anywhere }
@@ -47,12 +54,23 @@ class Mark:
         return self.state is State.PASSED
 
 
+def require_folder(out: Path) -> None:
+    """Raise CourseError when no results can be written into ``out``, which need not exist yet."""
+    there = next(place for place in (out, *out.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        fault = "cannot be written to" if there.is_dir() else "is a file"
+        raise CourseError(f"{plain(there)} {fault}: give another folder for the grades with --out")
+
+
 def write_grades(folder: Path, marks: list[Mark], not_recognised: list[str]) -> Path:
     """Write ``grades.csv`` and ``grades.html`` in the place of older ones; return the page."""
     table, page = csv_text(marks), page_text(marks, not_recognised)
-    for name, text in (("grades.csv", table), ("grades.html", page)):
+    for name, text, encoding in (
+        ("grades.csv", table, "utf-8-sig"),  # or Excel takes it for another encoding
+        ("grades.html", page, "utf-8"),
+    ):
         with atomic_write(folder / name) as file:
-            file.write(text.encode("utf-8"))
+            file.write(text.encode(encoding))
     return folder / "grades.html"
 
 
@@ -87,7 +105,8 @@ def page_text(marks: list[Mark], not_recognised: list[str]) -> str:
         '<html lang="en">\n<meta charset="utf-8">\n<title>Grades</title>',
         f"<style>{STYLE}{MORE_STYLE}</style>\n<h1>Grades</h1>",
         "<p>✓ passed, ✗ failed, · not done yet, – not handed in. A mark says how a function "
-        "behaves, not who wrote it.</p>",
+        "behaves, not who wrote it. Only the exercises' cells were run; of other cells "
+        "no more than functions, classes and imports.</p>",
         f"<table>\n<tr><th>learner</th><th>passed</th>{heads}</tr>",
     ]
     for learner, own in by_learner.items():
@@ -100,13 +119,16 @@ def page_text(marks: list[Mark], not_recognised: list[str]) -> str:
     for learner, own in by_learner.items():
         failed = [mark for mark in own.values() if mark.state is State.FAILED]
         lines += [f"<h2>{_safe(learner)}</h2>"] if failed else []
-        for mark in failed:
-            lines.append(f"<h3>{_safe(mark.notebook)} · {_safe(mark.exercise)}</h3>")
-            told = "\n".join(map(_safe, mark.message.split("\n")))
+        for (notebook, message), same in groupby(
+            failed, lambda mark: (mark.notebook, mark.message)
+        ):
+            names = ", ".join(mark.exercise for mark in same)
+            lines.append(f"<h3>{_safe(notebook)} · {_safe(names)}</h3>")
+            told = "\n".join(map(_safe, message.split("\n")))
             lines.append(f"<pre>{told}</pre>")
     if not_recognised:
         names = "".join(f"<li>{_safe(name)}</li>" for name in not_recognised)
-        lines.append(f"<h2>Not recognised</h2>\n<ul>{names}</ul>")
+        lines.append(f"<h2>Not recognised</h2>\n<p>{_safe(WAY_OUT)}</p>\n<ul>{names}</ul>")
     return "\n".join([*lines, "</html>", ""])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.course.exercise_cells import checked, parsed, plain_python
-from gptlib.course.grades import Mark, State, write_grades
+from gptlib.course.grades import WAY_OUT, Mark, State, require_folder, write_grades
 from gptlib.course.notebook_files import (
     Cell,
     Notebook,
@@ -58,18 +58,21 @@ def grade(
         say: takes a line on each submission.
 
     Raises:
-        CourseError: there is nothing to grade, or the instructor's copy does not run.
+        CourseError: there is nothing to grade, the instructor's copy does not run, or the results
+            have no place.
     """
     folder, limits = folder.resolve(), limits or Limits()
     out = (out or folder.with_name(f"{folder.name}-grades")).resolve()
     if out.is_relative_to(folder):
-        raise CourseError("the results would lie among the submissions: give another --out")
+        raise CourseError(f"{plain(out)} lies among the submissions: give another --out")
+    require_folder(out)  # before the work, which may take an hour
     copies = find_notebooks(wanted, notebooks)
-    handed = find_submissions(folder, [path.stem for path in copies])
+    handed = find_submissions(folder, [path.stem for path in find_notebooks([], notebooks)])
     sheets = [sheet_of(path.stem, read_notebook(path)) for path in copies]
     sheets = [sheet for sheet in sheets if sheet.exercises]
     if not sheets:
-        raise CourseError("these notebooks have no exercises")
+        names = ", ".join(path.stem for path in copies)
+        raise CourseError(f"{names}: no exercises to grade there; name other notebooks, or none")
     marks: list[Mark] = []
     with Grader(limits, catalogue) as grader:
         for learner in handed.learners:
@@ -89,6 +92,8 @@ def grade(
     strangers = [str(path.relative_to(folder)) for path in handed.not_recognised]
     for name in strangers:
         say(f"not recognised: {plain(name)}")
+    if strangers:
+        say(WAY_OUT)
     say(plain(write_grades(out, marks, strangers)))
     return marks
 
@@ -131,53 +136,52 @@ class Grader:
     def grade(self, submission: Submission, sheet: Sheet) -> list[Mark]:
         """Return a mark for each exercise of the notebook."""
         marks: list[Mark] = []
-        harmless: list[str] = []  # cells that later ones may build on
         process: Watched | None = None
         try:
             for name in sheet.exercises:
                 source = submission.cells.get(name)
                 if source is None:
-                    state = State.FAILED if submission.problem else State.NOT_HANDED_IN
-                    marks.append(_mark(submission, name, state, submission.problem))
+                    marks.append(_without_cell(submission, name))
                     continue
-                process = process or self._ready(sheet, harmless)
+                process = process or self._ready(sheet)
                 try:
-                    answer = process.ask({"exercise": name, "source": source}, self.limits)
+                    question = {"exercise": name, "source": source, "others": submission.others}
+                    answer = process.ask(question, self.limits)
                 except Ended as problem:
                     answer = {"message": f"the cell, or its function, {problem}", "unfit": True}
                 marks.append(_judged(submission, name, answer))
                 if answer.get("unfit") is not False:
                     process.close()
                     process = None
-                else:
-                    harmless.append(source)
         finally:
             if process is not None:
                 process.close()
         return marks
 
-    def _ready(self, sheet: Sheet, before: list[str]) -> Watched:
+    def _ready(self, sheet: Sheet) -> Watched:
         """Return a process that ran the notebook's imports; the next one gets ready meanwhile."""
-        problem = ""
-        for cells in [before, []] if before else [[]]:  # a cell may do harm the second time
-            process, self.spare = self.spare, Watched(self.catalogue)
-            try:
-                question = {
-                    "imports": sheet.imports,
-                    "definitions": sheet.definitions,
-                    "before": cells,
-                }
-                patience = START + len(cells) * self.limits.seconds
-                problem = process.ask(question, replace(self.limits, seconds=patience))["problem"]
-            except (Ended, KeyError) as ended:
-                problem = f"the process {ended}"
-            except BaseException:
-                process.close()
-                raise
-            if not problem:
-                return process
+        process, self.spare = self.spare, Watched(self.catalogue)
+        try:
+            question = {"imports": sheet.imports, "definitions": sheet.definitions}
+            problem = process.ask(question, replace(self.limits, seconds=START))["problem"]
+            if problem:
+                raise Ended(f"says {problem}")
+        except Ended as ended:
             process.close()
-        raise CourseError(f"{sheet.notebook}: its imports do not run here: {problem}")
+            message = f"{sheet.notebook}: its imports do not run here: the process {ended}"
+            raise CourseError(message) from None
+        except BaseException:
+            process.close()
+            raise
+        return process
+
+
+def _without_cell(submission: Submission, exercise: str) -> Mark:
+    """The mark where there is nothing to run."""
+    if submission.problem:
+        return _mark(submission, exercise, State.FAILED, submission.problem)
+    message = f"no cell of the notebook defines my_{exercise}" if submission.handed_in else ""
+    return _mark(submission, exercise, State.NOT_HANDED_IN, message)
 
 
 def _judged(submission: Submission, exercise: str, answer: dict[str, Any]) -> Mark:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gptlib.course.exercise_cells import checked, defines, plain_python
+from gptlib.course.exercise_cells import STUB, checked, defines, plain_python
 from gptlib.errors import CourseError
 from gptlib.files import wrong_file
 
@@ -22,6 +22,7 @@ class Submission:
     handed_in: bool = True
     problem: str = ""  # why it cannot be read
     cells: dict[str, str] = field(default_factory=dict)  # the source, by exercise
+    others: list[str] = field(default_factory=list)  # these again, then every code cell
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Handed:
 
     learners: list[str]
     notebooks: dict[tuple[str, str], Path]  # by learner and notebook
-    not_recognised: list[Path]
+    not_recognised: list[Path]  # files, and folders of learners without any notebook
 
 
 def find_submissions(folder: Path, notebooks: list[str]) -> Handed:
@@ -40,12 +41,12 @@ def find_submissions(folder: Path, notebooks: list[str]) -> Handed:
     """
     if not folder.is_dir():
         raise CourseError(f"no folder {plain(folder)}: give one with a sub-folder for each learner")
-    learners = sorted(each for each in folder.iterdir() if is_learners(each))
-    found, strangers = {}, sorted(folder.glob("*.ipynb"))
+    shown = sorted(each for each in folder.iterdir() if not each.name.startswith((".", "__")))
+    learners = [each for each in shown if each.is_dir()]
+    found, strangers = {}, [each for each in shown if not each.is_dir()]
     for learner in learners:
-        for path in sorted(learner.rglob("*.ipynb")):
-            if ".ipynb_checkpoints" in path.parts:
-                continue
+        own = [p for p in sorted(learner.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
+        for path in own or [learner]:
             if path.parent == learner and path.stem in notebooks:
                 found[learner.name, path.stem] = path
             else:
@@ -58,11 +59,6 @@ def find_submissions(folder: Path, notebooks: list[str]) -> Handed:
     return Handed([each.name for each in learners], found, strangers)
 
 
-def is_learners(path: Path) -> bool:
-    """Whether this is a learner's folder."""
-    return path.is_dir() and not path.name.startswith((".", "__"))
-
-
 def read_submission(
     learner: str, notebook: str, path: Path | None, exercises: list[str]
 ) -> Submission:
@@ -71,19 +67,18 @@ def read_submission(
         return Submission(learner, notebook, handed_in=False)
     try:
         problem = wrong_file(path, None, LARGEST)
+        problem = problem or ("" if path.stat().st_size else "it is empty")
         sources = [] if problem else code_sources(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError, RecursionError, MemoryError) as wrong:
         problem = f"it is no notebook ({type(wrong).__name__}: {wrong})"
     if problem:
         return Submission(learner, notebook, problem=f"the file cannot be read: {problem}")
     cells = {name: cell for name in exercises if (cell := cell_of(name, sources)) is not None}
-    return Submission(learner, notebook, cells=cells)
+    others = [*cells.values(), *(plain_python(text) for text in sources)]
+    return Submission(learner, notebook, cells=cells, others=others)
 
 
-Source = tuple[str, bool]  # a code cell's text, and whether it is tagged as an exercise's
-
-
-def code_sources(book: Any) -> list[Source]:
+def code_sources(book: Any) -> list[str]:
     """The code cells of a notebook's JSON; raises TypeError or ValueError where it is none."""
     if not isinstance(book, dict) or not isinstance(book.get("cells"), list):
         raise ValueError("it holds no list of cells")
@@ -91,20 +86,22 @@ def code_sources(book: Any) -> list[Source]:
     for cell in book["cells"]:
         if not isinstance(cell, dict) or cell.get("cell_type") != "code":
             continue
-        source, about = cell.get("source"), cell.get("metadata")
-        text = source if isinstance(source, str) else "".join(source or [])
-        tags = about.get("tags") if isinstance(about, dict) else None
-        tagged = isinstance(tags, list) and ("exercise" in tags or "solution" in tags)
-        found.append((text, tagged))
+        source = cell.get("source")
+        found.append(source if isinstance(source, str) else "".join(source or []))
     return found
 
 
-def cell_of(exercise: str, sources: list[Source]) -> str | None:
-    """The cell of an exercise: tagged and with its check, else the last that defines my_name."""
-    tagged = [text for text, tag in sources if tag and checked(text) == exercise]
-    defining = [text for text, _ in sources if defines(text, f"my_{exercise}")]
-    cell = next(reversed([*defining, *tagged]), None)
-    return None if cell is None else plain_python(cell)
+def cell_of(exercise: str, sources: list[str]) -> str | None:
+    """The cell of an exercise: one that defines my_name, better no stub, better checked, the last.
+
+    Where none does, it is one with its check. Colab and others lose tags, so none counts.
+    """
+    ranked = []
+    for number, text in enumerate(sources):
+        defining, checks = defines(text, f"my_{exercise}"), checked(text) == exercise
+        if defining or checks:
+            ranked.append((defining and STUB not in text, defining, checks, number, text))
+    return plain_python(max(ranked)[-1]) if ranked else None
 
 
 def plain(text: object, longest: int = 1_000) -> str:

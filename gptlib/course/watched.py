@@ -32,6 +32,7 @@ main(sys.argv[1])
 LOOK = 0.1  # seconds between two looks at the memory
 START = 300.0  # seconds for imports: a cold disk, a machine that has much else to do
 LONGEST = 100_000  # bytes of an answer
+LEAST = 500 * 10**6  # bytes: PyTorch and the exercises take 300 MB before any cell runs
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,14 @@ class Limits:
 
 
 def bytes_of(text: str) -> int:
-    """Bytes of an amount such as ``4GB``; raises CourseError where it is none."""
+    """Bytes of an amount such as ``4GB``; raises CourseError where it is none, or too little."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|GB)", text.strip(), flags=re.IGNORECASE)
     if not found or float(found[1]) <= 0:
         raise CourseError(f"{text!r} is no amount of memory: write one such as 4GB or 1500MB")
-    return round(float(found[1]) * {"MB": 10**6, "GB": 10**9}[found[2].upper()])
+    amount = round(float(found[1]) * {"MB": 10**6, "GB": 10**9}[found[2].upper()])
+    if amount < LEAST:
+        raise CourseError(f"{text} is too little: PyTorch alone needs 300MB, give 500MB or more")
+    return amount
 
 
 class Ended(Exception):
@@ -85,15 +89,17 @@ class Watched:
                 self.answers.put(line)
         self.answers.put(b"")
 
+    def _send(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # it has ended: no answer will come
+            self.process.stdin.write(line)
+            self.process.stdin.flush()
+
     def ask(self, question: dict[str, Any], limits: Limits) -> dict[str, Any]:
         """Send a question and return the answer; raises Ended when none comes within the limits."""
-        assert self.process.stdin is not None
         token = secrets.token_hex(8)
-        try:
-            self.process.stdin.write(json.dumps({**question, "token": token}).encode() + b"\n")
-            self.process.stdin.flush()
-        except OSError:
-            raise Ended(self._how_it_ended()) from None
+        line = json.dumps({**question, "token": token}).encode() + b"\n"
+        threading.Thread(target=self._send, args=(line,), daemon=True).start()
         deadline = time.monotonic() + limits.seconds
         while True:
             try:

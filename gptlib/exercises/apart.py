@@ -4,6 +4,7 @@ It reads one JSON object a line and answers each with one. What the cells print,
 nowhere. This keeps an accident in a cell from harming the grader; it is no security sandbox.
 """
 
+import ast
 import importlib
 import json
 import linecache
@@ -22,6 +23,7 @@ from gptlib.exercises.exercise import Exercise
 from gptlib.exercises.verdict import judge
 
 LONGEST = 2_000  # characters of a message
+DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 CHANGED = "the check was changed: after this cell it no longer tells right from wrong"
 
 # passed, done, message; unfit: whether nothing more should be judged in this process
@@ -48,23 +50,26 @@ class Judge:
         self.judge = judge
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
 
-    def begin(self, imports: list[str], definitions: list[str], before: list[str]) -> Answer:
-        """Run the notebook's imports, its definitions, and earlier cells that did no harm."""
+    def begin(self, imports: list[str], definitions: list[str]) -> Answer:
+        """Run the notebook's imports and its definitions."""
         seed()
         try:
             for source in imports:
                 self.run(source, "imports")
         except BaseException as problem:
             return {"problem": told(problem)}
-        for source in (*definitions, *before):  # one that needs more than these goes without
+        for source in definitions:  # one that needs more than these goes without
             with suppress(BaseException):
-                self.run(source, "earlier")
+                self.run(source, "definition")
         return {"problem": ""}
 
-    def mark(self, exercise: str, source: str) -> Answer:
-        """Run one exercise's cell and judge its function."""
+    def mark(self, exercise: str, source: str, others: list[str]) -> Answer:
+        """Run one exercise's cell and judge its function, which may build on other cells."""
         own = f"my_{exercise}"
         self.namespace.pop(own, None)
+        for cell in others:
+            with suppress(BaseException):
+                self.define(ast.parse(cell), own)
         seed()
         trouble = ""
         try:
@@ -101,6 +106,14 @@ class Judge:
         except BaseException:
             return False
 
+    def define(self, tree: ast.Module, own: str) -> None:
+        """Take functions, classes and imports from a cell; what stands already stays."""
+        for node in tree.body:
+            name = getattr(node, "name", "")
+            if isinstance(node, DEFINES) and name != own and name not in self.namespace:
+                with suppress(BaseException):
+                    exec(compile(ast.Module([node], []), "<other cell>", "exec"), self.namespace)
+
     def run(self, source: str, name: str) -> None:
         """Run a cell, its name standing for the file in what a traceback tells."""
         self.namespace |= {"check": Silent(), "swap": Silent()}
@@ -129,7 +142,7 @@ def told(problem: BaseException) -> str:
         words = "its message cannot be read"
     where = f" in line {line} of the cell" if line else ""
     if isinstance(problem, NameError):
-        words += " (of a submission only the exercises' own cells are run)"
+        words += " (other cells give only functions, classes and imports)"
     return f"{type(problem).__name__}{where}: {words}"
 
 
