@@ -213,6 +213,26 @@ def test_course_open_starts_jupyterlab_on_the_notebooks(gptlib, course, monkeypa
     assert "--LabApp.default_url=/lab/tree/notebooks" in command
 
 
+def test_course_open_starts_jupyterlab_on_an_edition_wherever_it_is(
+    gptlib, course, monkeypatch, tmp_path_factory
+):
+    started = []
+
+    def run(command):
+        started.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    inside, outside = course.parent / "my course", tmp_path_factory.mktemp("mine")
+    inside.mkdir()
+    assert [gptlib("course", "open", str(folder))[0] for folder in (inside, outside)] == [0, 0]
+    assert f"--ServerApp.root_dir={course.parent}" in started[0]
+    assert "--LabApp.default_url=/lab/tree/my%20course" in started[0]
+    assert f"--ServerApp.root_dir={outside}" in started[1]
+    code, _, error = gptlib("course", "open", str(outside / "none"))
+    assert code == 2 and "there is no folder" in error
+
+
 @pytest.fixture
 def signal_at_step_2(monkeypatch):
     """Let signals arrive while step 2 is computed."""

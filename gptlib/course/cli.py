@@ -7,6 +7,7 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -49,16 +50,26 @@ def course_run(
 
 
 @course.command("open")
-def course_open() -> None:
+def course_open(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Such as my-course, an edition. Left out: the course's own notebooks."),
+    ] = None,
+) -> None:
     """Open the notebooks in JupyterLab. Ctrl-C here closes it."""
     import subprocess
 
     from gptlib import paths
 
+    chosen = (folder or paths.NOTEBOOKS).resolve()
+    if not chosen.is_dir():
+        raise CourseError(f"there is no folder {folder}: course edition learner writes one")
     # From the root, so that notebooks may show the pictures in assets/ beside their folder.
+    course = paths.NOTEBOOKS.parent.resolve()
+    root = course if chosen.is_relative_to(course) else chosen
     settings = [
-        f"--ServerApp.root_dir={paths.NOTEBOOKS.parent}",
-        f"--LabApp.default_url=/lab/tree/{paths.NOTEBOOKS.name}",
+        f"--ServerApp.root_dir={root}",
+        f"--LabApp.default_url=/lab/tree/{quote(chosen.relative_to(root).as_posix())}",
         "--ServerApp.answer_yes=True",
     ]
     done = subprocess.run([sys.executable, "-m", "jupyterlab", *settings])
