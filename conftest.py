@@ -6,6 +6,7 @@ The small models, the CPU and the bundled texts: the same numbers on every machi
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 from gptlib.course import STORED
@@ -17,3 +18,6 @@ os.environ.update(STORED)
 os.environ["GPTLIB_RUNS"] = RUNS
 os.environ["JUPYTER_PLATFORM_DIRS"] = "1"  # else jupyter_core warns about its old folders
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else debugpy warns about frozen modules
+
+# A shell starts a job in the background with Ctrl-C ignored, and so would be all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -119,7 +119,10 @@ def test_the_file_is_a_few_kilobytes_and_one_line_a_field(tmp_path):
     assert (tmp_path / "05.json").stat().st_size < 8_000
 
 
-@pytest.mark.parametrize("path", paths.RECORDINGS.glob("[0-9]*.json"), ids=lambda path: path.stem)
+BUNDLED = sorted(paths.RECORDINGS.glob("[0-9]*.json"))
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
 def test_every_bundled_recording_can_be_read_and_finds_itself_normal(path):
     recording = load_recording(path.stem)
     settings = {"corpus": recording.corpus, "model": recording.model}
