@@ -5,7 +5,10 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
+
+from tqdm import tqdm
 
 
 def forked(write, parent, first=lambda: None):
@@ -13,6 +16,9 @@ def forked(write, parent, first=lambda: None):
     child = os.fork()
     if child == 0:
         try:
+            # tqdm's own lock is shared with this process's parent, which would wait for ever for
+            # one that was killed with it
+            tqdm.set_lock(threading.RLock())
             first()
             write(parent)
             os._exit(0)

@@ -138,7 +138,7 @@ def check_signals(found, whole, count):
         check_equal(run, whole)
 
 
-# The long version: pytest -m long -n 0 -s tests/test_kills.py
+# The long version: pytest -m long -s tests/test_kills.py
 
 LAPTOP = "sample-story --model laptop --tokenizer characters --batch-size 8 --steps 60"
 LONG = f"{LAPTOP} --checkpoint-every 4 --evaluate-every 10 --sample-every 20".split()
