@@ -287,7 +287,7 @@ def test_callable_objects_methods_and_classes_are_tried():
 
 def cell(source, number, names):
     """Run a notebook's cell as a kernel does: each one is a file by itself."""
-    exec(compile(source, f"/tmp/ipykernel_1/{number}.py", "exec"), names)
+    exec(compile(source, f"kernel/{number}.py", "exec"), names)
 
 
 HELPER = "\n\n\n\n\n\n\ndef helper():\n    raise ValueError('no')\n"
