@@ -7,8 +7,14 @@ import torch
 from torch import Tensor
 
 from gptlib.exercises.exercise import Case, Exercise, Function
-from gptlib.exercises.gpt2_124m.sampling_mistakes import GONE, MISTAKES, Generator, Number
-from gptlib.generation.sampling import keep_top_k, keep_top_p, sample_next
+from gptlib.exercises.gpt2_124m.sampling_mistakes import (
+    GONE,
+    MISTAKES,
+    Generator,
+    Number,
+    filtered,
+)
+from gptlib.generation.sampling import sample_next
 
 DRAWS = 250  # of each row; a share then lies within 0.15 of its probability
 TOLERANCE = 0.15
@@ -77,9 +83,7 @@ def snapped(
     """Shares (B, V), each replaced by its probability where it lies near enough."""
     if temperature == 0:
         return shares
-    logits = logits / temperature
-    logits = logits if top_k is None else keep_top_k(logits, top_k)
-    logits = logits if top_p is None else keep_top_p(logits, top_p)
+    logits = filtered(logits / temperature, top_k, top_p)
     probabilities = logits.double().softmax(dim=-1)
     return torch.where((shares - probabilities).abs() < TOLERANCE, probabilities, shares)
 
@@ -113,9 +117,7 @@ def by_noise(
     """The likeliest after Gumbel noise: each token wins as often as its probability says."""
     if temperature == 0:
         return logits.argmax(dim=-1)
-    logits = logits / temperature
-    logits = logits if top_k is None else keep_top_k(logits, top_k)
-    logits = logits if top_p is None else keep_top_p(logits, top_p)
+    logits = filtered(logits / temperature, top_k, top_p)
     noise = -torch.rand(logits.shape, generator=generator).log()
     return (logits - noise.log()).argmax(dim=-1)
 

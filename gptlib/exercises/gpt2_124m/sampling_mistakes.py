@@ -15,13 +15,17 @@ def drawn(logits: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(1)
 
 
+def filtered(logits: Tensor, top_k: Number, top_p: float | None) -> Tensor:
+    """Logits (B, V) as they should be filtered: top-k before top-p."""
+    logits = logits if top_k is None else keep_top_k(logits, top_k)
+    return logits if top_p is None else keep_top_p(logits, top_p)
+
+
 def divides_by_zero(
     logits: Tensor, temperature: float, top_k: Number, top_p: float | None, generator: Generator
 ) -> Tensor:
     """At temperature 0 this divides by 0: take the likeliest token there, without drawing."""
-    logits = logits / temperature
-    logits = logits if top_k is None else keep_top_k(logits, top_k)
-    return drawn(logits if top_p is None else keep_top_p(logits, top_p), generator)
+    return drawn(filtered(logits / temperature, top_k, top_p), generator)
 
 
 def multiplies(
@@ -98,8 +102,7 @@ def filters_first(
     """This filters before it divides by the temperature: top-p then sees other probabilities."""
     if temperature == 0:
         return logits.argmax(dim=-1)
-    logits = logits if top_k is None else keep_top_k(logits, top_k)
-    logits = logits if top_p is None else keep_top_p(logits, top_p)
+    logits = filtered(logits, top_k, top_p)
     return drawn(logits / temperature, generator)
 
 
@@ -179,9 +182,7 @@ def zeros_for_dropped(
     """This gives dropped tokens the logit 0, which still has a probability: −∞ has none."""
     if temperature == 0:
         return logits.argmax(dim=-1)
-    logits = logits / temperature
-    logits = logits if top_k is None else keep_top_k(logits, top_k)
-    logits = logits if top_p is None else keep_top_p(logits, top_p)
+    logits = filtered(logits / temperature, top_k, top_p)
     return drawn(logits.masked_fill(logits.isneginf(), 0.0), generator)
 
 
