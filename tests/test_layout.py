@@ -140,3 +140,9 @@ def test_without_onednn_the_model_stays_as_it_is(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     model = small_model()
     assert lay_out(model) is model
+
+
+def test_a_model_in_float64_stays_as_it_is_and_writes() -> None:
+    model = small_model().double()
+    assert lay_out(model) is model
+    assert len(generate(CachedGPT(model), [1, 2, 3], 4, temperature=0)[0]) == 7

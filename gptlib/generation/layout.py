@@ -29,7 +29,7 @@ class BlockedLinear(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.detach())
         self.bias: Tensor | None
         # blocks made for 8 rows were read fastest, or as fast, from 1 row to 32
-        self.blocks = torch.ops.mkldnn._reorder_linear_weight(weight.detach().float(), 8)
+        self.blocks = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), 8)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.ops.mkldnn._linear_pointwise(x, self.blocks, self.bias, "none", [], "")
@@ -116,4 +116,5 @@ def lay_out(model: GPT, dtype: str = "float32", compiled: bool = False) -> GPT:
     if dtype == "int8":
         return LaidOutGPT(model, Int8Linear)
     blocked = on_cpu and torch.backends.mkldnn.is_available()  # not in every wheel for Macs
+    blocked = blocked and model.head.dtype == torch.float32  # the kernels know no float64
     return LaidOutGPT(model, BlockedLinear) if blocked else model
