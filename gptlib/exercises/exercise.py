@@ -71,11 +71,6 @@ class Exercise:
     observe: Callable[..., dict[str, Any]] = result
     reveal: bool = True
 
-    @property
-    def stars(self) -> str:
-        """The rating as it stands in the notebook."""
-        return "★" * self.rating + "☆" * (3 - self.rating)
-
 
 class NotDone(Exception):
     """The learner's function is still the stub."""
