@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 
-from gptlib.course import STORED
+from gptcourse import STORED
 
 RUNS = tempfile.mkdtemp(prefix="gptlib-runs-")  # training runs of tests and notebooks
 atexit.register(shutil.rmtree, RUNS, ignore_errors=True)

@@ -16,11 +16,11 @@ from unittest.mock import patch
 
 import torch
 
+from gptcourse.exercises.clinic import Clinic, save
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.split import split
 from gptlib.data.windows import windows
-from gptlib.exercises.clinic import Clinic, save
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training import trainer

@@ -81,9 +81,5 @@ class TrainingDiverged(GPTLibError):
     """A loss or gradient that is not finite; the parameters stayed as they were."""
 
 
-class CourseError(GPTLibError):
-    """A notebook that is missing, out of step with the package, or failed."""
-
-
 class OutOfPairsWarning(UserWarning):
     """BPE training stopped early: the text has no pair left to merge."""

@@ -14,11 +14,9 @@ from pathlib import Path
 
 import platformdirs
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-SAMPLES = REPOSITORY / "data"
-ASSETS = REPOSITORY / "assets"
-RECORDINGS = ASSETS / "recordings"
-NOTEBOOKS = REPOSITORY / "notebooks"
+PACKAGE = Path(__file__).resolve().parent
+# The bundled texts: a wheel carries them inside the package, a clone beside it.
+SAMPLES = next(f for f in (PACKAGE / "samples", PACKAGE.parent / "data") if f.is_dir())
 
 
 def data_folder() -> Path:
@@ -59,7 +57,7 @@ def offline() -> bool:
 
 def token_in_file() -> str | None:
     """The token that a line ``HF_TOKEN=…`` of a file ``.env`` holds, here or beside the course."""
-    for folder in (Path.cwd(), REPOSITORY):
+    for folder in (Path.cwd(), PACKAGE.parent):
         path = folder / ".env"
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
         for line in lines:

@@ -3,8 +3,8 @@
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from gptlib.course.notebook_files import normalised
-from gptlib.course.setup_cell import setup_cell
+from gptcourse.notebooks.notebook_files import normalised
+from gptcourse.setup import setup_cell
 
 
 def code(source, tags=(), output=None, count=None):
@@ -51,7 +51,9 @@ def solution(name, body=None):
 
 def planted(**changed):
     """Return the cells of the planted notebook: the imports, then three exercises in form."""
-    cells = [code("# what this notebook uses\nimport math\n\nfrom gptlib.exercises import check")]
+    cells = [
+        code("# what this notebook uses\nimport math\n\nfrom gptcourse.exercises import check")
+    ]
     for number, name in enumerate(SOLUTIONS, 1):
         heading = f"### Exercise 1.{number} · {name.title()}\n\n★☆☆ · 5 minutes\n\nThe task."
         hint = "<details><summary>Hint</summary>Think.</details>"

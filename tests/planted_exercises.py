@@ -1,6 +1,6 @@
 """Three small exercises, for tests of the tools around exercises."""
 
-from gptlib.exercises.exercise import Case, Exercise
+from gptcourse.exercises.exercise import Case, Exercise
 
 
 def cases():

@@ -22,7 +22,6 @@ from gptlib.data.cleaning.steps import (
     resolve_html,
 )
 from gptlib.data.corpora import load_corpus
-from gptlib.dependencies import PackagesMissing
 from gptlib.errors import ConfigError
 
 NOISE = st.text(
@@ -243,7 +242,7 @@ def test_a_share_that_is_none_is_refused(least):
 
 def test_near_duplicates_without_datasketch_name_the_way_out(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasketch", None)
-    with pytest.raises(PackagesMissing, match="pip install datasketch"):
+    with pytest.raises(ConfigError, match="pip install datasketch"):
         text_cleaner(near_duplicates=0.8)
 
 

@@ -11,8 +11,8 @@ import tomllib
 import pytest
 from course_notebooks import code, write
 
+from gptcourse import guards
 from gptlib import cli, paths
-from gptlib.course import guards
 
 QUICK = ["--tokenizer", "characters", "--context-length", "16", "--sample-every", "0"]
 
@@ -332,7 +332,7 @@ def test_output_is_utf8_whatever_code_page_the_terminal_has(monkeypatch):
 
 
 def test_ctrl_c_is_one_word(gptlib, monkeypatch):
-    from gptlib.course import runner
+    from gptcourse import runner
 
     def stop(*_, **__):
         raise KeyboardInterrupt

@@ -10,10 +10,9 @@ import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
-from gptlib import paths
-from gptlib.config import TrainingConfig
-from gptlib.exercises.catalogue import EXERCISES
-from gptlib.exercises.clinic import (
+from gptcourse import paths
+from gptcourse.exercises.catalogue import EXERCISES
+from gptcourse.exercises.clinic import (
     KEPT,
     OTHERWISE,
     load_clinic,
@@ -21,9 +20,10 @@ from gptlib.exercises.clinic import (
     sparing,
     three_curves,
 )
-from gptlib.exercises.norms_and_throughput import clinic_b
-from gptlib.exercises.the_verdict import clinic_a
-from gptlib.exercises.verdict import judge, sentence
+from gptcourse.exercises.norms_and_throughput import clinic_b
+from gptcourse.exercises.the_verdict import clinic_a
+from gptcourse.exercises.verdict import judge, sentence
+from gptlib.config import TrainingConfig
 from gptlib.plots import TRAINING, VALIDATION, Picture
 from gptlib.training.metrics import curve
 

@@ -4,9 +4,9 @@ import ast
 
 import pytest
 
-from gptlib import paths
-from gptlib.course.quoting import definition, quote
-from gptlib.errors import CourseError
+from gptcourse import paths
+from gptcourse.errors import CourseError
+from gptcourse.notebooks.quoting import definition, quote
 
 SOURCE = '''"""The file's own docstring."""
 

@@ -4,11 +4,11 @@ import nbformat
 import pytest
 from course_notebooks import code, notebook, write
 
-from gptlib.course.publish import publish
-from gptlib.course.quotes import Quote
-from gptlib.course.refresh import links, refresh, refresh_notebook
-from gptlib.course.setup_cell import HOME, Address, setup_cell
-from gptlib.errors import CourseError
+from gptcourse.errors import CourseError
+from gptcourse.notebooks.quotes import Quote
+from gptcourse.notebooks.refresh import links, refresh, refresh_notebook
+from gptcourse.publish import publish
+from gptcourse.setup import HOME, Address, setup_cell
 
 PART = 'def double(x: int) -> int:\n    """Twice."""\n    return 2 * x  # exact\n'
 CELL = "# part.py\ndef double(x: int) -> int:\n    return 2 * x  # exact"
@@ -95,8 +95,8 @@ def checkout(tmp_path):
 
 def test_publish_stamps_the_one_place_cells_links_and_readme(checkout):
     changed = publish("https://github.com/someone/gpt-course.git", "v1.0", checkout)
-    assert changed == ["gptlib/course/setup_cell.py", "README.md", "notebooks"]
-    home = (checkout / "gptlib/course/setup_cell.py").read_text()
+    assert changed == ["gptcourse/setup.py", "README.md", "notebooks"]
+    home = (checkout / "gptcourse/setup.py").read_text()
     assert (
         home
         == '# above\nHOME = Address("https://github.com/someone/gpt-course", "v1.0")\n# below\n'

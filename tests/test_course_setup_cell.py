@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gptlib import paths
-from gptlib.course.setup_cell import HOME, Address, setup_cell
+from gptcourse import paths
+from gptcourse.setup import HOME, Address, setup_cell
 
 PACKAGES = ["numpy", "tiktoken", "regex", "safetensors", "datasets", "matplotlib", "tqdm"]
 PACKAGES += ["tokenizers", "huggingface_hub", "typer", "filelock", "loguru"]

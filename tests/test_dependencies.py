@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gptcourse.setup import PackagesMissing, install_missing, missing
 from gptlib import dependencies
-from gptlib.dependencies import PackagesMissing, install_missing, missing
 
 
 @pytest.fixture

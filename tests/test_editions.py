@@ -13,22 +13,21 @@ import torch
 from course_notebooks import code, planted, solution, write
 from nbformat.v4 import new_markdown_cell
 
-from gptlib import paths
-from gptlib.course import STORED
-from gptlib.course.editions import (
+from gptcourse import STORED, paths
+from gptcourse.errors import CourseError
+from gptcourse.exercises.catalogue import EXERCISES
+from gptcourse.grading.grading import sheet_of
+from gptcourse.notebooks.editions import (
     MANIFEST,
     learner_edition,
     root_seen_from,
     stubbed,
     write_edition,
 )
-from gptlib.course.execution import execute
-from gptlib.course.exercise_cells import last_call, plain_python
-from gptlib.course.grading import sheet_of
-from gptlib.course.notebook_files import code_cells, has_tag, read_notebook
-from gptlib.course.setup_cell import Address
-from gptlib.errors import CourseError
-from gptlib.exercises.catalogue import EXERCISES
+from gptcourse.notebooks.execution import execute
+from gptcourse.notebooks.exercise_cells import last_call, plain_python
+from gptcourse.notebooks.notebook_files import code_cells, has_tag, read_notebook
+from gptcourse.setup import Address
 
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 PLANTED_GIVENS = {name: e.given for name, e in planted_exercises.EXERCISES.items() if e.given}

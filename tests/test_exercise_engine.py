@@ -14,11 +14,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptlib.exercises import check
-from gptlib.exercises.catalogue import EXERCISES
-from gptlib.exercises.comparison import difference
-from gptlib.exercises.exercise import Case, Exercise, outcomes
-from gptlib.exercises.verdict import judge, sentence
+from gptcourse.exercises import check
+from gptcourse.exercises.catalogue import EXERCISES
+from gptcourse.exercises.comparison import difference
+from gptcourse.exercises.exercise import Case, Exercise, outcomes
+from gptcourse.exercises.verdict import judge, sentence
 
 NAN, INF = math.nan, math.inf
 # -- what differs

@@ -6,7 +6,7 @@ import sys
 import floors
 import pytest
 
-from gptlib import paths
+from gptcourse import paths
 
 LATE = "import sys; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
 
@@ -24,7 +24,7 @@ def package(tmp_path):
             "model": "import torch\nfrom gptlib.config import C\n",
             "plots": "import matplotlib\n",
             "course/__init__": "",
-            "course/runner": "from gptlib import paths\nfrom gptlib.course import STORED\n",
+            "course/runner": "from gptlib import paths\nfrom gptcourse import STORED\n",
             "cli": "def run():\n    from gptlib.model import GPT\n",
         }
         for name, text in {
@@ -52,10 +52,10 @@ def test_a_package_without_fault_has_no_complaint(package):
     [
         ("config", "from gptlib.model import GPT\n", "gptlib.config: imports upward: gptlib.model"),
         ("config", "import gptlib.model\n", "gptlib.config: imports upward: gptlib.model"),
-        ("model", "from gptlib import course\n", "gptlib.model: imports upward: gptlib.course"),
+        ("model", "import gptcourse\n", "gptlib.model: imports upward: gptcourse"),
         ("__init__", "from gptlib import paths\n", "imports nothing"),
         ("__init__", "import torch\n", "gptlib: imports torch"),
-        ("course__in__runner", "import torch.nn\n", "gptlib.course.runner: imports torch"),
+        ("course__in__runner", "import torch.nn\n", "gptcourse.notebooks.runner: imports torch"),
         ("plots", "def f():\n    import torch\n", "gptlib.plots: imports torch"),
         ("model", "import numpy\n", "the model core imports numpy"),
         ("model", "import os\nos.getenv('X')\n", "line 2 reads an environment variable"),
@@ -71,10 +71,10 @@ def test_a_planted_fault_is_found(package, file, text, complaint):
 
 def test_a_circle_inside_a_folder_is_found(package):
     root = package(
-        course__in__one="from gptlib.course.two import b\n",
-        course__in__two="from gptlib.course.one import a\n",
+        course__in__one="from gptcourse.two import b\n",
+        course__in__two="from gptcourse.one import a\n",
     )
-    assert floors.complaints(root) == ["a circle: gptlib.course.one → gptlib.course.two"]
+    assert floors.complaints(root) == ["a circle: gptcourse.one → gptcourse.two"]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_a_circle_inside_a_folder_is_found(package):
     [
         "import gptlib",
         "import gptlib.cli",
-        "import gptlib.course.runner",
-        "import gptlib.dependencies",
+        "import gptcourse.notebooks.runner",
+        "import gptcourse.setup",
     ],
 )
 def test_light_imports_load_no_torch(statement):

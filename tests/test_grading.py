@@ -16,14 +16,14 @@ from course_notebooks import SOLUTIONS, code, notebook, planted, solution, write
 from planted_exercises import EXERCISES
 from typer.testing import CliRunner
 
-from gptlib.course.cli import course
-from gptlib.course.exercise_cells import plain_python
-from gptlib.course.grades import Mark, State, csv_text, page_text, write_grades
-from gptlib.course.grading import grade, sheet_of
-from gptlib.course.submissions import find_submissions, plain, read_submission
-from gptlib.course.watched import Ended, Limits, Watched, bytes_of
-from gptlib.errors import CourseError
-from gptlib.exercises.apart import Judge
+from gptcourse.cli import course
+from gptcourse.errors import CourseError
+from gptcourse.grading.apart import Judge
+from gptcourse.grading.grades import Mark, State, csv_text, page_text, write_grades
+from gptcourse.grading.grading import grade, sheet_of
+from gptcourse.grading.submissions import find_submissions, plain, read_submission
+from gptcourse.grading.watched import Ended, Limits, Watched, bytes_of
+from gptcourse.notebooks.exercise_cells import plain_python
 
 LIMITS = Limits(seconds=3, memory=800_000_000)
 PASSED, FAILED, NOT_DONE, ABSENT = State
@@ -41,7 +41,7 @@ for number in range(3, 20):
 
 """
 TAMPER = """
-import gptlib.exercises.verdict as verdict
+import gptcourse.exercises.verdict as verdict
 from planted_exercises import EXERCISES, in_place
 object.__setattr__(EXERCISES["backwards"], "right", in_place)
 verdict.difference = lambda *anything: None
@@ -411,7 +411,7 @@ def test_a_process_that_no_longer_reads_does_not_hold_the_grader():
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from gptlib.course.grading import grade
+from gptcourse.grading.grading import grade
 folder = Path(sys.argv[1])
 grade(folder / "handed-in", [], notebooks=folder, catalogue="planted_exercises",
       say=lambda line: print(line, flush=True))
@@ -452,7 +452,7 @@ def test_imports_may_fill_two_cells_and_quoted_definitions_come_with_them():
 
 
 def test_the_grader_itself_loads_no_torch():
-    program = "import gptlib.course.grading, gptlib.course.editions, gptlib.course.guards, sys"
+    program = "import gptcourse.cli, gptcourse.grading.grading, gptcourse.notebooks.editions, sys"
     done = subprocess.run([sys.executable, "-c", f"{program}; sys.exit('torch' in sys.modules)"])
     assert done.returncode == 0
 

@@ -5,13 +5,12 @@ import pytest
 from course_notebooks import code, notebook, planted, write
 from nbformat.v4 import new_markdown_cell, new_output
 
-from gptlib import paths
-from gptlib.course import guards
-from gptlib.course.exercise_sections import sections
-from gptlib.course.notebook_files import read_notebook
-from gptlib.course.quotes import QUOTES, Quote
-from gptlib.errors import CourseError
-from gptlib.exercises.catalogue import EXERCISES
+from gptcourse import guards, paths
+from gptcourse.errors import CourseError
+from gptcourse.exercises.catalogue import EXERCISES
+from gptcourse.notebooks.exercise_sections import sections
+from gptcourse.notebooks.notebook_files import read_notebook
+from gptcourse.notebooks.quotes import QUOTES, Quote
 
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 
@@ -85,7 +84,7 @@ def test_a_changed_set_up_cell_is_found(tmp_path, old):
         book.cells[1].source = book.cells[1].source.replace(old, "changed")
 
     found = complaints_about(tmp_path=tmp_path, change=change)
-    assert "the set-up cell differs" in found and "course refresh" in found
+    assert "the set-up cell differs" in found and "gptcourse refresh" in found
 
 
 def test_a_missing_or_second_set_up_cell_is_found(tmp_path):
@@ -106,7 +105,7 @@ def test_a_changed_package_definition_or_comment_is_found(tmp_path, old, new):
     assert guards.out_of_step(book, "81_title", *package) == []
     (tmp_path / "part.py").write_text(source.replace(old, new))
     (complaint,) = guards.out_of_step(book, "81_title", *package)
-    assert "course refresh" in complaint and new in complaint
+    assert "gptcourse refresh" in complaint and new in complaint
 
 
 def test_an_in_step_cell_that_is_not_listed_is_found(tmp_path):

@@ -5,10 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from gptcourse.reference_runs import recording_of, save
 from gptlib.cli import app
 from gptlib.commands import looking, recording
 from gptlib.errors import CheckpointError, ConfigError, GPTLibError
-from gptlib.recordings import recording_of, save
 
 ABOUT = {
     **{"model": {}, "training": {"steps": 8, "clip_norm": 1.0, "seed": 1}, "device": "cpu"},

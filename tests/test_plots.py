@@ -7,11 +7,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from gptcourse.reference_runs import Curve, Recording
+from gptcourse.reference_runs.bands import widened
 from gptlib import plots
 from gptlib.errors import ConfigError
 from gptlib.plots.marks import running_mean
-from gptlib.recordings import Curve, Recording
-from gptlib.recordings.bands import widened
 from gptlib.training.metrics import curve
 
 LAYERS = ("embeddings", "block 1", "block 2", "final LayerNorm")

@@ -5,9 +5,9 @@ from dataclasses import replace
 import planted_exercises
 from typer.testing import CliRunner
 
-from gptlib.course.cli import course
-from gptlib.exercises import proof
-from gptlib.exercises.proof import prove
+from gptcourse.cli import course
+from gptcourse.exercises import proof
+from gptcourse.exercises.proof import prove
 
 
 def said_of(*exercises):

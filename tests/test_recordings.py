@@ -10,7 +10,11 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from gptlib import paths
+from gptcourse import paths
+from gptcourse.reference_runs import Curve, Recording, load_recording, recording_of, save, verdict
+from gptcourse.reference_runs.bands import Deviation, deviation, widened
+from gptcourse.reference_runs.reasons import different_settings, likely_reason
+from gptcourse.reference_runs.recording import points
 from gptlib.commands import recording as command
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.batches import Batches
@@ -19,10 +23,6 @@ from gptlib.data.split import split
 from gptlib.data.windows import windows
 from gptlib.errors import ConfigError, GPTLibError
 from gptlib.model import GPT
-from gptlib.recordings import Curve, Recording, load_recording, recording_of, save, verdict
-from gptlib.recordings.bands import Deviation, deviation, widened
-from gptlib.recordings.reasons import different_settings, likely_reason
-from gptlib.recordings.recording import points
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training import trainer
 from gptlib.training.metrics import curve
@@ -157,7 +157,7 @@ def test_an_unknown_or_damaged_recording_is_named(tmp_path):
 
 
 def test_recordings_and_plots_need_no_torch():
-    code = "import sys, gptlib.plots, gptlib.recordings; print('torch' in sys.modules)"
+    code = "import sys, gptlib.plots, gptcourse.reference_runs; print('torch' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"
 

@@ -5,9 +5,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from gptcourse.exercises import swap
 from gptlib.attention import CausalSelfAttention
 from gptlib.block import MLP, Block, LayerNorm, gelu, layer_norm
-from gptlib.exercises import swap
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

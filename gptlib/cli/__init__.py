@@ -1,4 +1,4 @@
-"""The command line: ``python -m gptlib course|prepare|train|generate|export|…``.
+"""The command line: ``python -m gptlib prepare|train|generate|export|…``.
 
 Each command imports what it runs when it runs it: the help answers at once, without torch.
 """
@@ -12,11 +12,10 @@ import typer
 from gptlib.cli.evaluate import evaluate
 from gptlib.cli.exchange import export, import_, push
 from gptlib.cli.generate import generate
-from gptlib.cli.look import compare, plot, record
+from gptlib.cli.look import plot
 from gptlib.cli.plan import plan
 from gptlib.cli.prepare import inspect, prepare
 from gptlib.cli.train import train
-from gptlib.course.cli import course
 from gptlib.errors import GPTLibError
 
 app = typer.Typer(
@@ -26,14 +25,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help starts faster, and reads the same in every terminal
     pretty_exceptions_enable=False,
 )
-app.add_typer(course, name="course")
 app.command()(prepare)
 app.command()(inspect)
 app.command()(plan)
 app.command()(train)
 app.command()(plot)
-app.command()(compare)
-app.command()(record)
 app.command()(generate)
 app.command()(evaluate)
 app.command()(export)
@@ -41,14 +37,14 @@ app.command("import")(import_)
 app.command()(push)
 
 
-def main() -> None:
-    """Run the command line; what a user can mend is one line on stderr and exit code 2."""
+def main(commands: typer.Typer = app, name: str = "gptlib") -> None:
+    """Run a command line; what a user can mend is one line on stderr and exit code 2."""
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
             stream.reconfigure(encoding="utf-8")  # Windows redirects in an older code page
     try:
-        app(prog_name="python -m gptlib")
+        commands(prog_name=f"python -m {name}")
     except GPTLibError as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""What ``plot`` and ``compare`` do: from the folders of runs to figures and a sentence."""
+"""What ``plot`` does: from the folders of runs to figures."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import matplotlib.pyplot as plt
 
 from gptlib import plots
 from gptlib.errors import ConfigError
-from gptlib.recordings import load_recording, verdict
 from gptlib.training.metrics import read_metrics
 
 FOLDER = "figures"  # in the run's own folder
@@ -48,25 +47,3 @@ def labels(runs: list[Path]) -> list[str]:
     if len(set(names)) < len(names):
         raise ConfigError(f"{', '.join(names)}: two runs have one name: give each run once")
     return names
-
-
-def compare_with(run: Path, name: str, out: Path | None) -> tuple[str, Path]:
-    """Hold a run against a recording.
-
-    Args:
-        run: its folder.
-        name: a recording in ``assets/recordings/``, or a file.
-        out: the figure's file. Left out: ``figures/over-NAME.png`` in the run.
-
-    Returns:
-        The sentence, and the figure's file.
-
-    Raises:
-        CheckpointError: the folder holds no metrics.
-        GPTLibError: there is no such recording.
-    """
-    plt.switch_backend("agg")
-    rows, recording = read_metrics(run), load_recording(name)
-    told = verdict(rows, recording)
-    figure = plots.over_band(rows, recording)
-    return told, plots.save(figure, out or run / FOLDER / f"over-{Path(name).stem}.png")

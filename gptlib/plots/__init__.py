@@ -5,12 +5,10 @@ marks     lines, legends and panels that the figures share
 losses    loss and learning rate of a run; several runs over each other
 norms     gradient norms, of all parameters and layer by layer
 speed     tokens a second and utilisation
-bands     a run over the band of a recording
 files     figures to PNG, PDF or SVG
 pictures  a figure in few colours, for a notebook with many
 """
 
-from gptlib.plots.bands import over_band
 from gptlib.plots.files import save, save_all
 from gptlib.plots.losses import compare, learning_rate, loss_curves
 from gptlib.plots.norms import gradient_norms, layer_heat_map
@@ -30,7 +28,6 @@ __all__ = [
     "layer_heat_map",
     "learning_rate",
     "loss_curves",
-    "over_band",
     "save",
     "save_all",
     "style",

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from gptlib.errors import ConfigError
 from gptlib.plots.marks import axis_of_steps, draw_noisy, marked, places, points
 from gptlib.plots.palette import PALETTE, REFERENCE, STYLE, TRAINING, VALIDATION
-from gptlib.recordings import Recording
 from gptlib.training.metrics import Row, best_validation, curve
 
 
@@ -15,7 +14,8 @@ def loss_curves(
     rows: list[Row],
     baseline: float | None = None,
     mark_minimum: bool = True,
-    recording: Recording | None = None,
+    reference: list[Row] | None = None,
+    reference_name: str = "reference",
     x: str = "steps",
     title: str = "Training and validation loss",
 ) -> Figure:
@@ -25,7 +25,8 @@ def loss_curves(
         rows: a run's metrics.
         baseline: a loss to beat, as a dotted line, in nats per token.
         mark_minimum: mark the lowest validation loss, where memorising begins.
-        recording: another run, drawn thin and grey behind this one.
+        reference: metrics of another run, drawn thin and gray behind this one.
+        reference_name: what the legend calls it.
         x: ``steps`` or ``tokens``.
         title: of the figure.
 
@@ -34,9 +35,8 @@ def loss_curves(
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots()
-        if recording is not None:
-            name = (recording.corpus or {}).get("name", "another text")
-            draw_loss(axes, recording.rows, x, f", recorded on {name}", REFERENCE, REFERENCE, 1.2)
+        if reference is not None:
+            draw_loss(axes, reference, x, f", {reference_name}", REFERENCE, REFERENCE, 1.2)
         draw_loss(axes, rows, x, "", TRAINING, VALIDATION, 1.8)
         if baseline is not None:
             axes.axhline(baseline, color=PALETTE["green"], linestyle=":", label="baseline")

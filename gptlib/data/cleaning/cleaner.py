@@ -74,8 +74,7 @@ def text_cleaner(
             default, as it is ten times slower than all else) drops exact duplicates only.
 
     Raises:
-        ConfigError: lengths or a share that allow nothing.
-        PackagesMissing: near-duplicates without datasketch.
+        ConfigError: lengths or a share that allow nothing, or near-duplicates without datasketch.
     """
     near = [] if near_duplicates is None else [NearDuplicates(near_duplicates)]
     return Cleaner([broken(), *REPAIRS, *length(shortest, longest), ExactDuplicates(), *near])
@@ -103,8 +102,7 @@ def darija_cleaner(
         near_duplicates: see `text_cleaner`.
 
     Raises:
-        ConfigError: lengths or a share that allow nothing.
-        PackagesMissing: near-duplicates without datasketch.
+        ConfigError: lengths or a share that allow nothing, or near-duplicates without datasketch.
     """
     of_comments = [Repair("HTML", resolve_html), Repair("tatweel", remove_tatweel)]
     repairs = [REPAIRS[0], *of_comments, *REPAIRS[1:]]

@@ -6,7 +6,6 @@ Both remember across calls: one object serves one corpus.
 import hashlib
 from typing import Any
 
-from gptlib.dependencies import PackagesMissing
 from gptlib.errors import ConfigError
 
 SHINGLE = 5  # characters; short rows have too few words to compare by words
@@ -46,8 +45,7 @@ class NearDuplicates:
         threshold: the share of spans in common (Jaccard) from which a row is a near-duplicate.
 
     Raises:
-        PackagesMissing: datasketch is not installed.
-        ConfigError: a threshold outside (0, 1).
+        ConfigError: datasketch is not installed, or a threshold outside (0, 1).
 
     Source: Leskovec, Rajaraman, Ullman, *Mining of Massive Datasets*, chapter 3.
     """
@@ -58,7 +56,7 @@ class NearDuplicates:
         try:
             import datasketch  # brings scipy, 140 MB: only who asks for it needs it
         except ImportError as error:
-            raise PackagesMissing(
+            raise ConfigError(
                 f"near-duplicates need a package that is not here ({error}): "
                 "pip install datasketch, or leave near-duplicates in"
             ) from error

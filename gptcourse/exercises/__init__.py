@@ -1,0 +1,1 @@
+"""Exercises: checks of the learner's own code, each proved on right and wrong functions."""

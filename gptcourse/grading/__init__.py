@@ -1,0 +1,1 @@
+"""Marks for a class: submissions are judged in processes of their own."""

@@ -1,0 +1,85 @@
+"""Find, read and write the course's notebooks in one normal form."""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from gptcourse import paths
+from gptcourse.errors import CourseError
+from gptlib.files import atomic_write
+
+Cell = Any  # nbformat's cells are dictionaries with attribute access, typed by nobody
+Notebook = Any
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def find_notebooks(wanted: Iterable[str] = (), folder: Path | None = None) -> list[Path]:
+    """Return the notebooks in order, or only the ``wanted``: ``02``, ``2`` or the start of a name.
+
+    Raises CourseError for a wish that matches none, or when there are no notebooks.
+    """
+    folder = folder or paths.NOTEBOOKS
+    every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not every:
+        raise CourseError(f"no notebooks in {folder}")
+    chosen: set[Path] = set()
+    for wish in wanted:
+        stem = Path(wish).name.removesuffix(".ipynb")
+        matches = {p for p in every if p.stem.startswith(stem.zfill(2) if stem.isdigit() else stem)}
+        if not stem or not matches:
+            known = ", ".join(path.stem for path in every)
+            raise CourseError(f"no notebook begins with {wish!r}: there are {known}")
+        chosen |= matches
+    return sorted(chosen) if chosen else every
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Return the notebook stored at ``path``; raises CourseError when it is not one."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, KeyError, AttributeError) as problem:
+        raise CourseError(f"{path.name} cannot be read as a notebook: {problem}") from problem
+
+
+def write_notebook(path: Path, notebook: Notebook) -> None:
+    """Write ``notebook`` to ``path`` whole or not at all."""
+    with atomic_write(path) as file:
+        file.write((nbformat.writes(notebook).rstrip("\n") + "\n").encode("utf-8"))
+
+
+def code_cells(notebook: Notebook) -> list[Cell]:
+    """Return the notebook's code cells in order."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def has_tag(cell: Cell, tag: str) -> bool:
+    """Return whether ``cell`` carries ``tag``."""
+    return tag in cell.metadata.get("tags", [])
+
+
+def normalised(notebook: Notebook) -> Notebook:
+    """Return ``notebook`` in the form that is committed: no times, machines or versions in it.
+
+    JupyterLab shows the code of a solution only when asked to.
+    """
+    notebook = copy.deepcopy(notebook)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for number, cell in enumerate(notebook.cells, 1):
+        cell["id"] = f"cell-{number:02d}"
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": list(tags)} if tags else {})
+        if has_tag(cell, "solution"):
+            cell.metadata["jupyter"] = nbformat.from_dict({"source_hidden": True})
+        for output in cell.get("outputs", []):
+            output.pop("transient", None)
+            if "metadata" in output:
+                output.metadata = nbformat.from_dict({})
+    return notebook
