@@ -12,10 +12,10 @@ import torch
 
 from gptcourse import paths
 from gptcourse.reference_runs import Curve, Recording, load_recording, recording_of, save, verdict
+from gptcourse.reference_runs import record as command
 from gptcourse.reference_runs.bands import Deviation, deviation, widened
 from gptcourse.reference_runs.reasons import different_settings, likely_reason
 from gptcourse.reference_runs.recording import points
-from gptlib.commands import recording as command
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.batches import Batches
 from gptlib.data.corpora import load_corpus
