@@ -4,17 +4,17 @@ from gptcourse.exercises import (
     attention,
     darija,
     gpt2_124m,
+    nb01_tokenization,
     norms_and_throughput,
     openai_weights,
     the_verdict,
-    tokenization,
     transformer_block,
     wikipedia,
 )
 from gptcourse.exercises.exercise import Exercise
 
 ROOMS = (
-    tokenization,
+    nb01_tokenization,
     attention,
     transformer_block,
     gpt2_124m,
