@@ -1,10 +1,10 @@
 """All exercises of the course, in its order."""
 
 from gptcourse.exercises import (
-    attention,
     darija,
     gpt2_124m,
     nb01_tokenization,
+    nb02_attention,
     norms_and_throughput,
     openai_weights,
     the_verdict,
@@ -15,7 +15,7 @@ from gptcourse.exercises.exercise import Exercise
 
 ROOMS = (
     nb01_tokenization,
-    attention,
+    nb02_attention,
     transformer_block,
     gpt2_124m,
     the_verdict,
