@@ -25,11 +25,11 @@ def as_a_list(function: Function, *arguments: Any) -> dict[str, Any]:
     return {"the result": answer, "its type": type(answer).__name__}
 
 
-# Exercise 1.1: in a list of ids, glue every pair of neighbours that a merge names.
+# Exercise 1.1: in a list of ids, glue every pair of neighbors that a merge names.
 
 
 def merge(ids: list[Token], pair: tuple[Token, Token], new_id: Token) -> list[Token]:
-    """A new list, in which each `pair` of neighbours has become `new_id`."""
+    """A new list, in which each `pair` of neighbors has become `new_id`."""
     merged, i = [], 0
     while i < len(ids):
         found = tuple(ids[i : i + 2]) == pair
@@ -39,7 +39,7 @@ def merge(ids: list[Token], pair: tuple[Token, Token], new_id: Token) -> list[To
 
 
 def merge_cases() -> Iterator[Case]:
-    """Both ends, overlaps, neighbours that only look like the pair, and nothing at all."""
+    """Both ends, overlaps, neighbors that only look like the pair, and nothing at all."""
     for label, ids, pair, new_id in (
         ("in the middle", [116, 104, 101, 109], (104, 101), 256),
         ("at both ends", [1, 2, 7, 1, 2], (1, 2), 300),
@@ -68,15 +68,15 @@ stepping on by one after a merge: the pair's second id is copied as well.
     2 if found else 1 => 1
 a loop that ends before the last id, which is lost unless it was glued.
     i < len(ids) => i < len(ids) - 1
-asking the last id for its right neighbour: it has none.
+asking the last id for its right neighbor: it has none.
     tuple(ids[i : i + 2]) => (ids[i], ids[i + 1])
-`ids[i + 1]` at the last id, which has no right neighbour.
+`ids[i + 1]` at the last id, which has no right neighbor.
     tuple(ids[i : i + 2]) == pair => ids[i] == pair[0] and ids[i + 1] == pair[1]
-every neighbour looked at in turn, without skipping the second id of a glued pair; and the last
-id, which has no right neighbour, is lost.
+every neighbor looked at in turn, without skipping the second id of a glued pair; and the last
+id, which has no right neighbor, is lost.
     i < len(ids) => i < len(ids) - 1
     2 if found else 1 => 1
-`ids[i + 1]` in a loop over every place: the last id has no right neighbour, and the second id of
+`ids[i + 1]` in a loop over every place: the last id has no right neighbor, and the second id of
 a glued pair has to be skipped.
     tuple(ids[i : i + 2]) => (ids[i], ids[i + 1])
     2 if found else 1 => 1
@@ -154,7 +154,7 @@ def learned() -> Ranks:
 
 def by_hand(piece: str, merges: str) -> Case:
     """A piece under merges written `h|e t|he`, oldest first; the label shows all of it."""
-    pairs = [merge.replace("␣", " ").encode().split(b"|") for merge in merges.split(" ")]
+    pairs = [both.replace("␣", " ").encode().split(b"|") for both in merges.split(" ")]
     ranks = {(left, right): rank for rank, (left, right) in enumerate(pairs)}
     label = f"{piece}; merges, oldest first: {merges.replace(' ', ', ')}"
     return Case(label, (piece.replace("␣", " ").encode(), ranks))
@@ -217,7 +217,7 @@ looking up the glued bytes: other halves may make them, not these two.
     ranks.__getitem__ => lambda pair: ages[b"".join(pair)]
 starting from characters: é, Arabic letters and emoji are several bytes.
     piece[i : i + 1] for i in range(len(piece)) => letter.encode() for letter in piece.decode()
-taking the smallest of no pairs at all: one token has no neighbour.
+taking the smallest of no pairs at all: one token has no neighbor.
     in pairwise(tokens) => in [min(pairwise(tokens), key=lambda pair: ranks.get(pair, len(ranks)))]
 gluing the pair that is most frequent in this piece; only rank counts.
     min(known => max(known
@@ -276,7 +276,7 @@ ENCODE_PIECE = Exercise(
 
 
 def count_pairs(piece_counts: Pieces) -> Counter[BytePair]:
-    """How often each pair of neighbours stands in the text."""
+    """How often each pair of neighbors stands in the text."""
     counts: Counter[BytePair] = Counter()
     for tokens, count in piece_counts.items():
         for pair in pairwise(tokens):
@@ -321,7 +321,7 @@ def best_pair_cases() -> Iterator[Case]:
 BEST_PAIR_MISTAKES = """
 counting each different piece once, however often it stands in the text.
     += count => += 1
-counting a piece's last token and the next piece's first as neighbours.
+counting a piece's last token and the next piece's first as neighbors.
     piece_counts.items(): => [(sum((a * n for a, n in piece_counts.items()), ()), 1)]:
 giving a tie to the pair that was met first: max() and most_common() alone do so.
     (counts[pair], pair) => counts[pair]
