@@ -1,21 +1,21 @@
 """All exercises of the course, in its order."""
 
 from gptcourse.exercises import (
-    attention,
     darija,
     gpt2_124m,
+    nb01_tokenization,
+    nb02_attention,
     norms_and_throughput,
     openai_weights,
     the_verdict,
-    tokenization,
     transformer_block,
     wikipedia,
 )
 from gptcourse.exercises.exercise import Exercise
 
 ROOMS = (
-    tokenization,
-    attention,
+    nb01_tokenization,
+    nb02_attention,
     transformer_block,
     gpt2_124m,
     the_verdict,
