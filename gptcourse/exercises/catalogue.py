@@ -4,11 +4,11 @@ from gptcourse.exercises import (
     attention,
     darija,
     gpt2_124m,
+    nb03_transformer_block,
     norms_and_throughput,
     openai_weights,
     the_verdict,
     tokenization,
-    transformer_block,
     wikipedia,
 )
 from gptcourse.exercises.exercise import Exercise
@@ -16,7 +16,7 @@ from gptcourse.exercises.exercise import Exercise
 ROOMS = (
     tokenization,
     attention,
-    transformer_block,
+    nb03_transformer_block,
     gpt2_124m,
     the_verdict,
     wikipedia,
