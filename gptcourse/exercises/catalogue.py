@@ -3,8 +3,8 @@
 from gptcourse.exercises import (
     attention,
     darija,
-    gpt2_124m,
     nb03_transformer_block,
+    nb04_gpt2_124m,
     norms_and_throughput,
     openai_weights,
     the_verdict,
@@ -17,7 +17,7 @@ ROOMS = (
     tokenization,
     attention,
     nb03_transformer_block,
-    gpt2_124m,
+    nb04_gpt2_124m,
     the_verdict,
     wikipedia,
     darija,
