@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +25,14 @@ def counting_cases() -> Iterator[Case]:
     yield Case("V 100, T 24, L 5, H 2, C 14, qkv_bias False", (bare,))
     padded = GPTConfig(70, 9, n_layers=1, n_heads=4, width=20, vocab_multiple=32)
     yield Case("V 70, T 9, L 1, H 4, C 20, vocab_multiple 32", (padded,))
+
+
+def seen_of_counting(function: Function, config: GPTConfig) -> dict[str, Any]:
+    """The counts, and whether they are whole numbers: 536.0 is equal to 536."""
+    counts = function(config)
+    numbers = counts.values() if isinstance(counts, dict) else ()
+    floats = [number for number in numbers if np.asarray(number).dtype.kind == "f"]
+    return {"the result": counts, "whole numbers alone": not floats}
 
 
 COUNTING_MISTAKES = """
@@ -62,6 +71,9 @@ right parts, but not every one of them in the total.
     sum(parts.values()) => sum(parts.values()) - parts["LayerNorm"]
 right parts, but an output head in the total: GPT-2 has none of its own.
     sum(parts.values()) => sum(parts.values()) + parts["token embedding"]
+floats among the counts, as `/`, `math.pow` and `np.ceil` give them: take `//`, `**` and
+`math.ceil`.
+    8 * C * C => 8 * C**2.0
 """
 
 
@@ -107,6 +119,7 @@ COUNT_PARAMETERS = Exercise(
     cases=counting_cases,
     mistakes=mistakes(count_parameters, COUNTING_MISTAKES),
     also_right=(from_the_model, layer_by_layer),
+    observe=seen_of_counting,
 )
 
 # -- 4.2 forward_blocks, spot the bug: the way on which the first blocks never learn
@@ -279,15 +292,18 @@ def seen_of_sampling(function: Function, logits: Tensor, *arguments: Any) -> dic
         everybody = torch.get_rng_state()
         generator.manual_seed(seed)
         one = function(logits, *settings, generator)
-        if not isinstance(one, Tensor) or one.shape != (B,):
+        if not isinstance(one, Tensor):
             return {"the result": one}
+        seen = {"the result": torch.zeros_like(one)}  # shape and kind; the tokens are seen below
+        if one.shape != (B,):
+            return seen
         few, more, many = draw(20), draw(20), draw(DRAWS)
         generator.manual_seed(seed)
         again = draw(1), draw(20), draw(20)
         left_alone = torch.equal(everybody, torch.get_rng_state())
     shares = (many.reshape(B, DRAWS, 1) == torch.arange(V)).double().mean(dim=1)  # (B, V)
     return {
-        "the result": torch.zeros_like(one),  # shape and kind; the tokens are seen below
+        **seen,
         "the tokens that come, row by row": [row.nonzero().flatten().tolist() for row in shares],
         "the share of each token": snapped(shares, before, *settings),
         "the same seed gives the same tokens": all(map(torch.equal, (one, few, more), again)),
@@ -351,6 +367,10 @@ giving dropped tokens the logit 0, which still has a probability: −∞ has non
 tokens that stand in a column (B, 1): one axis is too many, the result is (B,).
     .squeeze(1) =>
     return logits.argmax(dim=-1) => return logits.argmax(dim=-1)[:, None]
+a missing `squeeze(1)`: `multinomial` gives a column (B, 1), and the result is (B,).
+    .squeeze(1) =>
+`squeeze()` without an axis: where B is 1, the axis of the rows goes too. Take `squeeze(1)`.
+    .squeeze(1) => .squeeze()
 """
 
 
