@@ -2,13 +2,13 @@
 
 from gptcourse.exercises import (
     darija,
-    gpt2_124m,
     nb01_tokenization,
     nb02_attention,
+    nb03_transformer_block,
+    nb04_gpt2_124m,
     norms_and_throughput,
     openai_weights,
     the_verdict,
-    transformer_block,
     wikipedia,
 )
 from gptcourse.exercises.exercise import Exercise
@@ -16,8 +16,8 @@ from gptcourse.exercises.exercise import Exercise
 ROOMS = (
     nb01_tokenization,
     nb02_attention,
-    transformer_block,
-    gpt2_124m,
+    nb03_transformer_block,
+    nb04_gpt2_124m,
     the_verdict,
     wikipedia,
     darija,
