@@ -40,14 +40,14 @@ LAYER_NORM_MISTAKES = f"""
 dividing by C − 1, as `var` and `std` do unless told otherwise.
     correction=0 => correction=1
 the mean over the positions, T, instead of one position's C numbers.
-    mean(dim=-1 => mean(dim=-2
-    var(dim=-1 => var(dim=-2
+    mean(dim=-1 => mean(dim=max(-2, -x.dim())
+    var(dim=-1 => var(dim=max(-2, -x.dim())
 the mean over the first axis: one sequence then depends on the others.
     mean(dim=-1 => mean(dim=0
     var(dim=-1 => var(dim=0
 one mean for a whole sequence, (T, C): it tells the past of the future.
-    mean(dim=-1 => mean(dim=(-2, -1)
-    var(dim=-1 => var(dim=(-2, -1)
+    mean(dim=-1 => mean(dim=(-1, -2)[: x.dim()]
+    var(dim=-1 => var(dim=(-1, -2)[: x.dim()]
 one mean for all numbers of `x`: each position has its own.
     mean(dim=-1, keepdim=True) => mean()
     var(dim=-1, keepdim=True, => var(
