@@ -6,10 +6,10 @@ from gptcourse.exercises import (
     nb02_attention,
     nb03_transformer_block,
     nb04_gpt2_124m,
+    nb06_wikipedia,
     norms_and_throughput,
     openai_weights,
     the_verdict,
-    wikipedia,
 )
 from gptcourse.exercises.exercise import Exercise
 
@@ -19,7 +19,7 @@ ROOMS = (
     nb03_transformer_block,
     nb04_gpt2_124m,
     the_verdict,
-    wikipedia,
+    nb06_wikipedia,
     darija,
     openai_weights,
     norms_and_throughput,
