@@ -7,8 +7,8 @@ from gptcourse.exercises import (
     nb03_transformer_block,
     nb04_gpt2_124m,
     nb06_wikipedia,
+    nb08_openai_weights,
     norms_and_throughput,
-    openai_weights,
     the_verdict,
 )
 from gptcourse.exercises.exercise import Exercise
@@ -21,7 +21,7 @@ ROOMS = (
     the_verdict,
     nb06_wikipedia,
     darija,
-    openai_weights,
+    nb08_openai_weights,
     norms_and_throughput,
 )
 EXERCISES: dict[str, Exercise] = {
