@@ -8,7 +8,7 @@ from gptcourse.exercises import (
     nb04_gpt2_124m,
     nb06_wikipedia,
     nb08_openai_weights,
-    norms_and_throughput,
+    nb09_norms_and_throughput,
     the_verdict,
 )
 from gptcourse.exercises.exercise import Exercise
@@ -22,7 +22,7 @@ ROOMS = (
     nb06_wikipedia,
     darija,
     nb08_openai_weights,
-    norms_and_throughput,
+    nb09_norms_and_throughput,
 )
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise for room in ROOMS for exercise in room.EXERCISES
