@@ -376,8 +376,8 @@ was.
     longer and same_loss => longer
 a rule on the loss alone: a healthy run has such a loss as well.
     longer and same_loss => same_loss
-a limit on a curve that parts these few runs by chance: with a sound norm in its place, the run is
-told the same. Which curve does the fault move?
+a limit on a curve that parts these few runs by chance: with the healthy norm in the place of its
+own, the run is told the same. Which curve does the fault move?
     longer and same_loss => median(curve(run, "tokens_per_second")[1]) < 26_378
 a rule that finds the fault in the run of the figure, not with another seed. Are the limits tight,
 or do they hold for every single step? Single steps differ much; compare means.
