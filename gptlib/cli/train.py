@@ -49,9 +49,6 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Updates of the parameters.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Or: passes over the text.")] = None,
     tokens: Annotated[float | None, typer.Option(help="Or: tokens to train on.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Or: as many steps as take so long, as measured at first.")
-    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows in one micro-batch.")] = None,
     accumulation: Annotated[
         int | None, typer.Option(help="Micro-batches in one step, over all processes.")

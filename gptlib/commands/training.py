@@ -10,15 +10,13 @@ from typing import Any
 
 from gptlib.commands.material import material_of
 from gptlib.config import GPTConfig, TrainingConfig, require
-from gptlib.data.windows import Windows
 from gptlib.environment import setup
 from gptlib.errors import ConfigError, RunExists, TrainingStopped
 from gptlib.model import GPT
-from gptlib.settings import resolve
+from gptlib.settings import resolve, with_budget
 from gptlib.training import parallel
-from gptlib.training.budget import seconds_per_step, with_budget
 from gptlib.training.copies import check_copies
-from gptlib.training.metrics import FILE_NAME, best_validation, read_metrics
+from gptlib.training.metrics import best_validation
 from gptlib.training.progress import log_to
 from gptlib.training.trainer import Trainer
 
@@ -65,8 +63,7 @@ def train_model(
         ).to(profile.device)
         print(f"corpus   {source.name}: {len(train[0]):,} windows, {len(validation[0]):,} held out")
         print(f"model    {model_name}: {model.n_parameters():,} parameters")
-        begun = [place for place in (out, copies and out and copies / out.name) if place and resume]
-        config = with_steps(config, budget, model, train, begun)
+        config = with_budget(config, budget, *train[0].shape)
         show(settings[0], config)
         folder = out or profile.new_run(Path(source.name).name)
         trainer = Trainer(
@@ -100,22 +97,6 @@ def train_and_tell(trainer: Trainer, folder: Path, resume: bool, minutes: float 
     if done < steps:
         print(f"kept     step {done} of {steps}: the same command with --resume goes on")
     print(f'write    python -m gptlib generate --model "{folder}" --prompt "Once"')
-
-
-def with_steps(
-    config: TrainingConfig,
-    budget: dict[str, float],
-    model: GPT,
-    train: Windows,
-    begun: list[Path],
-) -> TrainingConfig:
-    """The settings with the steps that a budget pays for; a run begun before keeps its own."""
-    for place in begun:
-        if budget and (place / FILE_NAME).exists():
-            return config.with_changes(steps=read_metrics(place)[0]["training"]["steps"])
-    seconds = seconds_per_step(config, model, train) if "minutes" in budget else None
-    n_windows, context_length = train[0].shape
-    return with_budget(config, budget, n_windows, context_length, seconds)
 
 
 def show(name: str, config: TrainingConfig) -> None:
