@@ -10,7 +10,7 @@ import warnings
 import typer
 
 from gptlib.cli.evaluate import evaluate
-from gptlib.cli.exchange import export, import_, push
+from gptlib.cli.exchange import export, push
 from gptlib.cli.generate import generate
 from gptlib.cli.look import compare, plot, record
 from gptlib.cli.plan import plan
@@ -37,7 +37,6 @@ app.command()(record)
 app.command()(generate)
 app.command()(evaluate)
 app.command()(export)
-app.command("import")(import_)
 app.command()(push)
 
 
