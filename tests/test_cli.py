@@ -247,14 +247,6 @@ def test_settings_are_the_name_then_the_file_then_the_options(gptlib, tmp_path):
     assert (kept["steps"], kept["warmup_steps"], kept["min_learning_rate"]) == (3, 2, 0.0002)
 
 
-def test_minutes_become_steps(gptlib, tmp_path):
-    command = ["train", "sample-story", *QUICK, "--minutes", "0.005", "--out", tmp_path / "run"]
-    exit_code, out, _ = gptlib(*command)
-    steps = tomllib.loads((tmp_path / "run" / "settings.toml").read_text())["steps"]
-    assert exit_code == 0 and f"steps {steps} " in out
-    assert gptlib(*command, "--resume")[0] == 0  # as many steps as it began with
-
-
 def test_output_is_utf8_whatever_code_page_the_terminal_has(monkeypatch):
     out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")  # knows no Arabic letter
     monkeypatch.setattr(sys, "stdout", out)
