@@ -51,9 +51,7 @@ def solution(name, body=None):
 
 def planted(**changed):
     """Return the cells of the planted notebook: the imports, then three exercises in form."""
-    cells = [
-        code("# what this notebook uses\nimport math\n\nfrom gptcourse.exercises import check")
-    ]
+    cells = [code("# what this notebook uses\nimport math\n\nfrom gptcourse import check")]
     for number, name in enumerate(SOLUTIONS, 1):
         heading = f"### Exercise 1.{number} · {name.title()}\n\n★☆☆ · 5 minutes\n\nThe task."
         hint = "<details><summary>Hint</summary>Think.</details>"

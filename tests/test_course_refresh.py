@@ -82,8 +82,8 @@ def test_without_an_address_a_notebook_has_no_links():
 @pytest.fixture
 def checkout(tmp_path):
     """What publish touches, in a folder of its own."""
-    (tmp_path / "gptlib" / "course").mkdir(parents=True)
-    (tmp_path / "gptlib" / "course" / "setup_cell.py").write_text(
+    (tmp_path / "gptcourse").mkdir()
+    (tmp_path / "gptcourse" / "setup.py").write_text(
         f'# above\nHOME = Address("{HOME.repository}", "{HOME.tag}")\n# below\n'
     )
     (tmp_path / "README.md").write_text(

@@ -10,13 +10,12 @@ import nbformat
 import pytest
 from course_notebooks import code, notebook, write
 
-from gptcourse import STORED
+from gptcourse import STORED, paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.notebook_files import find_notebooks
 from gptcourse.notebooks.pages import write_pages
 from gptcourse.notebooks.runner import run_course
 from gptcourse.notebooks.stored import store_outputs
-from gptlib import paths
 
 
 @pytest.fixture(scope="module")

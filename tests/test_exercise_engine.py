@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptcourse.exercises import check
+from gptcourse import check
 from gptcourse.exercises.catalogue import EXERCISES
 from gptcourse.exercises.comparison import difference
 from gptcourse.exercises.exercise import Case, Exercise, outcomes

@@ -5,7 +5,7 @@ from dataclasses import replace
 import planted_exercises
 from typer.testing import CliRunner
 
-from gptcourse.cli import course
+from gptcourse.cli import app
 from gptcourse.exercises import proof
 from gptcourse.exercises.proof import prove
 
@@ -43,4 +43,4 @@ def test_no_mistake_and_no_exercise_prove_nothing():
 def test_the_command_fails_where_a_check_does(monkeypatch):
     for outcome, code in ((True, 0), (False, 1)):
         monkeypatch.setattr(proof, "prove", lambda outcome=outcome: outcome)
-        assert CliRunner().invoke(course, ["checks"]).exit_code == code
+        assert CliRunner().invoke(app, ["prove"]).exit_code == code
