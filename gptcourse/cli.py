@@ -97,7 +97,7 @@ def refresh(
     ] = False,
 ) -> None:
     """Rewrite the cells that notebooks quote from the package (for maintainers)."""
-    from gptcourse.notebooks.refresh import refresh
+    from gptcourse.notebooks.in_step import refresh
 
     if check and execute:
         raise CourseError("--check writes nothing and --execute writes outputs: choose one")

@@ -10,8 +10,8 @@ from gptcourse.errors import CourseError
 from gptcourse.exercises.catalogue import EXERCISES
 from gptcourse.notebooks import guards
 from gptcourse.notebooks.exercise_sections import sections
+from gptcourse.notebooks.in_step import quotes
 from gptcourse.notebooks.notebook_files import read_notebook
-from gptcourse.notebooks.quotes import QUOTES, Quote
 
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 
@@ -21,20 +21,25 @@ def test_every_committed_notebook_satisfies_every_guard(path):
     assert guards.complaints(path) == []
 
 
-def test_every_listed_notebook_exists_and_every_notebook_is_listed():
-    assert {path.stem for path in COMMITTED} == set(QUOTES)
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_every_notebook_quotes_the_package(path):
+    quoted = list(quotes(read_notebook(path), path.stem))
+    assert len(quoted) >= 2 and all(file.startswith("gptlib/") for file, _ in quoted)
 
 
 def test_each_definition_is_quoted_in_one_notebook_only():
-    assert guards.quoted_twice(QUOTES) == []
+    assert guards.quoted_twice(COMMITTED) == []
 
 
-def test_a_definition_quoted_twice_is_found():
-    again = {
-        "01": [Quote("a.py", ("f", "g"))],
-        "02": [Quote("a.py", ("g",)), Quote("b.py", ("f",))],
-    }
-    assert guards.quoted_twice(again) == ["a.py: g"]
+def test_a_definition_quoted_twice_is_found(tmp_path):
+    def quoting(file, *names):
+        return code(
+            "\n".join([f"# {file}", *(f"def {name}(): pass" for name in names)]), ["in-step"]
+        )
+
+    one = write(tmp_path / "01_one.ipynb", quoting("a.py", "f", "g"))
+    two = write(tmp_path / "02_two.ipynb", quoting("a.py", "g"), quoting("b.py", "f"))
+    assert guards.quoted_twice([one, two]) == ["a.py: g"]
 
 
 def complaints_about(*cells, tmp_path=None, change=lambda book: None, name="81_title"):
@@ -102,16 +107,15 @@ def test_a_changed_package_definition_or_comment_is_found(tmp_path, old, new):
     source = "def f():\n    # The floor\n    return available()\n"
     (tmp_path / "part.py").write_text(source)
     book = notebook(code("# part.py\n" + source.rstrip(), ["in-step"]))
-    package = (tmp_path, {"81_title": [Quote("part.py", ("f",))]})
-    assert guards.out_of_step(book, "81_title", *package) == []
+    assert guards.out_of_step(book, "81_title", tmp_path) == []
     (tmp_path / "part.py").write_text(source.replace(old, new))
-    (complaint,) = guards.out_of_step(book, "81_title", *package)
+    (complaint,) = guards.out_of_step(book, "81_title", tmp_path)
     assert "gptcourse refresh" in complaint and new in complaint
 
 
-def test_an_in_step_cell_that_is_not_listed_is_found(tmp_path):
+def test_an_in_step_cell_that_quotes_nothing_is_found(tmp_path):
     found = complaints_about(code("# gptlib/model.py", ["in-step"]), tmp_path=tmp_path)
-    assert "make them agree" in found
+    assert "81_title.ipynb, cell 3 is tagged in-step but defines nothing" in found
 
 
 def test_more_than_four_uncompared_cells_are_found(tmp_path):

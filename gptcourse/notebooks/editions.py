@@ -25,6 +25,7 @@ from gptcourse.notebooks.exercise_cells import (
     parsed,
     with_body,
 )
+from gptcourse.notebooks.in_step import LINKS
 from gptcourse.notebooks.notebook_files import (
     Notebook,
     find_notebooks,
@@ -33,7 +34,6 @@ from gptcourse.notebooks.notebook_files import (
     read_notebook,
     write_notebook,
 )
-from gptcourse.notebooks.refresh import LINKS
 from gptcourse.setup import HOME, Address
 from gptlib.files import sha256_of, sync_folder, write_json
 

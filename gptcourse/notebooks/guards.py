@@ -2,13 +2,15 @@
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.exercise_cells import plain_python
 from gptcourse.notebooks.exercise_sections import exercises_in_form
+from gptcourse.notebooks.in_step import quotes, refresh_notebook
 from gptcourse.notebooks.notebook_files import (
     Cell,
     Notebook,
@@ -17,8 +19,6 @@ from gptcourse.notebooks.notebook_files import (
     normalised,
     read_notebook,
 )
-from gptcourse.notebooks.quotes import Quote
-from gptcourse.notebooks.refresh import refresh_notebook
 from gptcourse.setup import setup_cell
 
 LARGEST = 500_000  # bytes: a notebook opens at once on a slow connection
@@ -38,15 +38,10 @@ def complaints(path: Path) -> list[str]:
     return found
 
 
-def out_of_step(
-    notebook: Notebook,
-    name: str,
-    root: Path = paths.REPOSITORY,
-    quotes: dict[str, list[Quote]] | None = None,
-) -> list[str]:
+def out_of_step(notebook: Notebook, name: str, root: Path = paths.REPOSITORY) -> list[str]:
     """In-step cells and links say what the package says; ``notebook`` is brought into step."""
     try:
-        difference = refresh_notebook(notebook, name, root, quotes)
+        difference = refresh_notebook(notebook, name, root)
     except CourseError as problem:
         return [str(problem)]
     return [f"run python -m gptcourse refresh:\n{difference}"] if difference else []
@@ -125,12 +120,15 @@ def plain_form(notebook: Notebook) -> Iterator[str]:
         yield "stores an attachment: keep pictures in assets/"
 
 
-def quoted_twice(quotes: dict[str, list[Quote]]) -> list[str]:
+def quoted_twice(notebooks: Iterable[Path]) -> list[str]:
     """Return the definitions that more than one cell quotes: each has one place in the course."""
-    every = [
-        f"{file}: {name}" for cells in quotes.values() for file, names in cells for name in names
-    ]
-    return sorted({entry for entry in every if every.count(entry) > 1})
+    counts = Counter(
+        f"{file}: {name}"
+        for path in notebooks
+        for file, names in quotes(read_notebook(path), path.stem)
+        for name in names
+    )
+    return sorted(entry for entry, count in counts.items() if count > 1)
 
 
 GUARDS: tuple[Callable[[Notebook], Iterator[str]], ...] = (
