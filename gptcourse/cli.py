@@ -168,11 +168,17 @@ def grade(
 
 
 @app.command()
-def prove() -> None:
-    """Prove every check: it has to reject the known mistakes and to accept right answers."""
-    from gptcourse.exercises import proof
+def prove(notebooks: Notebooks = None) -> None:
+    """Prove the checks: each has to reject the known mistakes and to accept right answers."""
+    from gptcourse.exercises.catalogue import EXERCISES
+    from gptcourse.exercises.proof import prove
+    from gptcourse.notebooks.notebook_files import find_notebooks
 
-    if not proof.prove():
+    names = [path.stem for path in find_notebooks(notebooks or [])]
+    chosen = [exercise for exercise in EXERCISES.values() if exercise.notebook in names]
+    if not chosen:
+        raise CourseError(f"no exercises to prove in {', '.join(names)}")
+    if not prove(chosen):
         raise typer.Exit(1)
 
 
