@@ -3,7 +3,7 @@
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from gptcourse.notebooks.notebook_files import normalised
+from gptcourse.notebooks.notebook_files import normalized
 from gptcourse.setup import setup_cell
 
 
@@ -26,7 +26,7 @@ def notebook(*cells, counted=True, setup=None):
         if cell.cell_type == "code" and counted:
             number += 1
             cell.execution_count = number
-    return normalised(new_notebook(cells=every))
+    return normalized(new_notebook(cells=every))
 
 
 def write(path, *cells, **settings):

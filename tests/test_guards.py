@@ -1,5 +1,6 @@
 """What every committed notebook holds to, and a planted fault for each guard."""
 
+import nbconvert
 import nbformat
 import pytest
 from course_notebooks import code, notebook, planted, write
@@ -10,7 +11,7 @@ from gptcourse.errors import CourseError
 from gptcourse.exercises.catalogue import EXERCISES
 from gptcourse.notebooks import guards
 from gptcourse.notebooks.exercise_sections import sections
-from gptcourse.notebooks.in_step import quotes
+from gptcourse.notebooks.in_step import quotes, refresh
 from gptcourse.notebooks.notebook_files import read_notebook
 
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
@@ -161,6 +162,37 @@ def test_times_in_the_metadata_are_found(tmp_path):
 
     found = complaints_about(code("1"), tmp_path=tmp_path, change=timed)
     assert "not in the course's form" in found
+
+
+JUPYTERS = {  # what JupyterLab writes into a notebook that was opened and looked at
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": "3.12.1",
+    },
+}
+
+
+def test_what_jupyter_writes_by_itself_is_no_fault_and_refresh_takes_it_out(tmp_path):
+    def opened(book):
+        book.metadata.update(nbformat.from_dict(JUPYTERS))
+
+    assert complaints_about(code("1"), tmp_path=tmp_path, change=opened) == ""
+    assert "81_title.ipynb: not in the course's form" in refresh([], folder=tmp_path)
+    found = read_notebook(tmp_path / "81_title.ipynb")
+    assert found == notebook(code("1")) and refresh([], check=True, folder=tmp_path) == ""
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_a_committed_notebook_converts_to_a_python_file(path):
+    source, resources = nbconvert.ScriptExporter().from_filename(str(path))
+    assert resources["output_extension"] == ".py"
+    compile(source, "converted", "exec")
 
 
 def test_a_large_notebook_is_found(tmp_path):

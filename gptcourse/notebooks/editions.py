@@ -30,7 +30,7 @@ from gptcourse.notebooks.notebook_files import (
     Notebook,
     find_notebooks,
     has_tag,
-    normalised,
+    normalized,
     read_notebook,
     write_notebook,
 )
@@ -146,7 +146,7 @@ def learner_edition(notebook: Notebook, givens: Givens, root: str = "..") -> Not
         if has_tag(cell, "solution"):
             cell.source = stubbed(cell.source, givens)
             cell.metadata = nbformat.from_dict({"tags": ["exercise"]})
-    return normalised(notebook)
+    return normalized(notebook)
 
 
 def _without_address(source: str) -> str:

@@ -12,11 +12,12 @@ from gptcourse.notebooks.exercise_cells import plain_python
 from gptcourse.notebooks.exercise_sections import exercises_in_form
 from gptcourse.notebooks.in_step import quotes, refresh_notebook
 from gptcourse.notebooks.notebook_files import (
+    METADATA,
     Cell,
     Notebook,
     code_cells,
     has_tag,
-    normalised,
+    normalized,
     read_notebook,
 )
 from gptcourse.setup import setup_cell
@@ -111,11 +112,14 @@ def short_cells(notebook: Notebook) -> Iterator[str]:
 
 
 def plain_form(notebook: Notebook) -> Iterator[str]:
-    """No widget state, no times, no attachments: the form that refresh --execute writes."""
+    """No widget state, no times, no attachments: the form that refresh writes.
+
+    What Jupyter writes into a notebook that was only opened is no fault.
+    """
     if "widgets" in notebook.metadata:
         yield "stores widget state: no widget is needed to follow the course"
-    if normalised(notebook) != notebook:
-        yield "metadata or ids are not in the course's form: gptcourse refresh --execute writes it"
+    if normalized(notebook) != {**notebook, "metadata": {**notebook.metadata, **METADATA}}:
+        yield "metadata or ids are not in the course's form: gptcourse refresh writes it"
     if any(cell.get("attachments") for cell in notebook.cells):
         yield "stores an attachment: keep pictures in assets/"
 

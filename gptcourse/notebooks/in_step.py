@@ -19,6 +19,7 @@ from gptcourse.notebooks.notebook_files import (
     Notebook,
     find_notebooks,
     has_tag,
+    normalized,
     read_notebook,
     write_notebook,
 )
@@ -43,12 +44,15 @@ def refresh(
 ) -> str:
     """Rewrite what notebooks quote from the package; return what differed, as a unified diff.
 
-    With ``check`` nothing is written. Stored outputs stay as they are: execute afterwards.
+    Metadata and ids get the course's form, whatever Jupyter wrote there. With ``check`` nothing is
+    written. Stored outputs stay as they are: execute afterwards.
     """
     differences = []
     for path in find_notebooks(wanted, folder):
-        notebook = read_notebook(path)
-        difference = refresh_notebook(notebook, path.stem, address=address)
+        stored = read_notebook(path)
+        notebook = normalized(stored)
+        changed = "" if notebook == stored else f"{path.name}: not in the course's form\n"
+        difference = changed + refresh_notebook(notebook, path.stem, address=address)
         if difference and not check:
             write_notebook(path, notebook)
         differences.append(difference)

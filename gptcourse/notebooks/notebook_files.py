@@ -14,9 +14,10 @@ from gptlib.files import atomic_write
 Cell = Any  # nbformat's cells are dictionaries with attribute access, typed by nobody
 Notebook = Any
 
-METADATA = {
+METADATA = {  # Jupyter writes both of its own accord as well, with a version
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    # By the last two, nbconvert --to script writes a .py file that is Python.
+    "language_info": {"name": "python", "file_extension": ".py", "nbconvert_exporter": "python"},
 }
 
 
@@ -64,7 +65,7 @@ def has_tag(cell: Cell, tag: str) -> bool:
     return tag in cell.metadata.get("tags", [])
 
 
-def normalised(notebook: Notebook) -> Notebook:
+def normalized(notebook: Notebook) -> Notebook:
     """Return ``notebook`` in the form that is committed: no times, machines or versions in it.
 
     JupyterLab shows the code of a solution only when asked to.
