@@ -143,7 +143,10 @@ def test_links_that_open_the_worked_notebook_elsewhere_are_left_out():
     [
         (lambda cells: cells[3].metadata.pop("tags"), "cell 6 holds an answer: tag it solution"),
         (lambda cells: cells.pop(3), "cell 4 sets an exercise, but no solution"),
-        (lambda cells: cells.append(code(solution("more", "    return 1"))), "cell 13 holds an answer"),
+        (
+            lambda cells: cells.append(code(solution("more", "    return 1"))),
+            "cell 13 holds an answer",
+        ),
         (lambda cells: cells.append(code("def my_f():\n    return 1")), "cell 13 holds an answer"),
         (lambda cells: cells.append(code("def f(): 1\ncheck.f(f)", ["solution"])), "(my_f)"),
     ],

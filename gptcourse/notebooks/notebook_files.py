@@ -2,10 +2,12 @@
 
 import copy
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import nbformat.sign
 
 from gptcourse import paths
 from gptcourse.errors import CourseError
@@ -53,6 +55,17 @@ def write_notebook(path: Path, notebook: Notebook) -> None:
     """Write ``notebook`` to ``path`` whole or not at all."""
     with atomic_write(path) as file:
         file.write((nbformat.writes(notebook).rstrip("\n") + "\n").encode("utf-8"))
+
+
+def trust_notebooks(folder: Path | None = None) -> None:
+    """Sign the course's notebooks, so that Jupyter shows their drawings, SVG, when they open.
+
+    For notebooks of the course alone: a signature lets outputs run scripts in the reader's page.
+    """
+    notary = nbformat.sign.NotebookNotary()
+    for path in find_notebooks(folder=folder):
+        with suppress(CourseError):  # Jupyter will say what is wrong with it
+            notary.sign(read_notebook(path))
 
 
 def code_cells(notebook: Notebook) -> list[Cell]:
