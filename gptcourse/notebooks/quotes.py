@@ -58,17 +58,17 @@ QUOTES: dict[str, list[Quote]] = {
         Quote("gptlib/training/step.py", ("MicroBatch", "training_step")),
     ],
     "06_pretraining_wikipedia": [
-        Quote("gptlib/data/tokenising.py", ("Slab", "encode_each")),
-        Quote("gptlib/data/shard_index.py", ("LARGEST", "dtype_of")),
+        Quote("gptlib/data/sharding.py", ("Slab", "encode_each")),
+        Quote("gptlib/data/shards.py", ("LARGEST", "dtype_of")),
         Quote("gptlib/data/shards.py", ("TokenShards",)),
         Quote(
             "gptlib/data/split.py",
             ("SPACES", "OTHER_SPACES", "split_of", "hash_place", "levelled"),
         ),
         Quote("gptlib/data/shards.py", ("ShardWindows",)),
-        Quote("gptlib/training/reproducibility.py", ("seed_at",)),
+        Quote("gptlib/training/step.py", ("seed_at",)),
         Quote("gptlib/training/optimizer.py", ("moments", "restore_moments", "parameter_names")),
-        Quote("gptlib/data/shard_index.py", ("check_shard",)),
+        Quote("gptlib/data/shards.py", ("check_shard",)),
     ],
     "07_pretraining_darija": [
         Quote(

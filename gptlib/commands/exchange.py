@@ -8,15 +8,13 @@ import matplotlib.pyplot as plt
 from gptlib import plots
 from gptlib.config import TrainingConfig
 from gptlib.errors import CheckpointError
-from gptlib.files import atomic_write
+from gptlib.files import atomic_write, check_absent, new_folder
 from gptlib.model import GPT, count_parameters
 from gptlib.pretrained.card import Facts, model_card
 from gptlib.pretrained.huggingface import (
     CARD,
     FIGURE,
-    check_new,
     import_model,
-    new_model_folder,
     write_model,
 )
 from gptlib.pretrained.sending import Parcel
@@ -38,15 +36,15 @@ def export_run(run: Path, folder: Path) -> list[str]:
 
     Raises:
         CheckpointError: there is no intact checkpoint.
-        PretrainedError: the folder exists or cannot be written.
+        FolderError: the folder exists or cannot be written.
     """
     if not run.is_dir():
         raise CheckpointError(f"no run in {run}: train one first (python -m gptlib train)")
-    check_new(folder)
+    check_absent(folder)
     checkpoint = load_checkpoint(run, MODEL)
     model, tokenizer = model_of(checkpoint)
     facts = facts_of(folder.resolve().name, checkpoint, model, tokenizer)
-    with new_model_folder(folder) as part:
+    with new_folder(folder) as part:
         write_model(part, model, tokenizer)
         if curve(facts.rows, "loss")[0]:
             plt.switch_backend("agg")  # files only: a machine without a screen draws as well
@@ -100,9 +98,10 @@ def import_run(folder: Path, run: Path) -> list[str]:
         Lines that tell what was done.
 
     Raises:
-        PretrainedError: names the file or tensor that is wrong; or the run's folder exists.
+        PretrainedError: names the file or tensor that is wrong.
+        FolderError: the run's folder exists.
     """
-    check_new(run)
+    check_absent(run)
     model, tokenizer = import_model(folder)
     training = TrainingConfig()  # of no step: the state must name one
     fingerprint = tokenizer.fingerprint if tokenizer else None
@@ -111,7 +110,7 @@ def import_run(folder: Path, run: Path) -> list[str]:
         "training": training.to_dict(),
         "fingerprints": {"data": None, "tokenizer": fingerprint},
     }
-    with new_model_folder(run) as part:
+    with new_folder(run) as part:
         if tokenizer:
             tokenizer.save(part / "tokenizer")
         save_checkpoint(part, model, make_optimizer(model, training), state)

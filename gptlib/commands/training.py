@@ -17,7 +17,6 @@ from gptlib.model import GPT
 from gptlib.settings import resolve
 from gptlib.training import parallel
 from gptlib.training.budget import seconds_per_step, with_budget
-from gptlib.training.copies import check_copies
 from gptlib.training.metrics import FILE_NAME, best_validation, read_metrics
 from gptlib.training.progress import log_to
 from gptlib.training.trainer import Trainer
@@ -34,7 +33,6 @@ def train_model(
     out: Path | None = None,
     resume: bool = False,
     max_minutes: float | None = None,
-    copies: Path | None = None,
     data: Path | None = None,
 ) -> None:
     """Train a model of a named shape on a text or a prepared folder and keep the run.
@@ -65,16 +63,12 @@ def train_model(
         ).to(profile.device)
         print(f"corpus   {source.name}: {len(train[0]):,} windows, {len(validation[0]):,} held out")
         print(f"model    {model_name}: {model.n_parameters():,} parameters")
-        begun = [place for place in (out, copies and out and copies / out.name) if place and resume]
+        begun = out if resume else None
         config = with_steps(config, budget, model, train, begun)
         show(settings[0], config)
         folder = out or profile.new_run(Path(source.name).name)
-        trainer = Trainer(
-            *(model, train, validation, config, folder, tokenizer, source), copies=copies
-        )
+        trainer = Trainer(model, train, validation, config, folder, tokenizer, source)
         print(f"format   {trainer.precision.reason}")
-        if copies and parallel.rank() == 0:
-            check_copies(folder, copies, resume)
         with log_to(folder / "train.log") if parallel.rank() == 0 else silence() as report:
             trainer.report = report
             left = max_minutes and max_minutes - (time.monotonic() - started) / 60
@@ -107,12 +101,11 @@ def with_steps(
     budget: dict[str, float],
     model: GPT,
     train: Windows,
-    begun: list[Path],
+    begun: Path | None,
 ) -> TrainingConfig:
     """The settings with the steps that a budget pays for; a run begun before keeps its own."""
-    for place in begun:
-        if budget and (place / FILE_NAME).exists():
-            return config.with_changes(steps=read_metrics(place)[0]["training"]["steps"])
+    if budget and begun and (begun / FILE_NAME).exists():
+        return config.with_changes(steps=read_metrics(begun)[0]["training"]["steps"])
     seconds = seconds_per_step(config, model, train) if "minutes" in budget else None
     n_windows, context_length = train[0].shape
     return with_budget(config, budget, n_windows, context_length, seconds)
