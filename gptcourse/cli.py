@@ -12,6 +12,7 @@ from urllib.parse import quote
 import typer
 
 import gptlib.cli
+import gptlib.paths
 from gptcourse.errors import CourseError
 
 app = typer.Typer(
@@ -79,7 +80,9 @@ def open_(
         f"--LabApp.default_url=/lab/tree/{quote(chosen.relative_to(root).as_posix())}",
         "--ServerApp.answer_yes=True",
     ]
-    done = subprocess.run([sys.executable, "-m", "jupyterlab", *settings])
+    # An edition may lie anywhere: its kernels find both packages by this.
+    variables = gptlib.paths.variables(PYTHONPATH=str(paths.REPOSITORY))
+    done = subprocess.run([sys.executable, "-m", "jupyterlab", *settings], env=variables)
     raise typer.Exit(done.returncode)
 
 

@@ -1,28 +1,34 @@
 """Read what the files of the package import and which variables they read, without running them."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 # Ground first; a file imports only from floors below its own, or from its own folder.
-FLOORS = [
-    *("errors", "paths", "files", "dependencies", "config", "settings", "environment"),
-    *("tokenizer", "attention", "block", "model", "generation", "data", "training"),
-    "planning",
-    *("pretrained", "recordings", "drawings", "plots", "exercises", "course"),
-    *("commands", "cli", "__main__"),
-]
+FLOORS = {
+    "gptlib": [
+        *("errors", "paths", "files", "config", "settings", "environment"),
+        *("tokenizer", "attention", "block", "model", "generation", "data", "training"),
+        *("planning", "pretrained", "plots", "commands", "cli", "__main__"),
+    ],
+    # It imports gptlib, and nothing of gptlib imports it.
+    "gptcourse": [
+        *("errors", "paths", "setup", "drawings", "exercises", "reference_runs", "notebooks"),
+        *("publish", "grading", "cli", "__main__"),
+    ],
+}
 CORE = ("config", "attention", "block", "model")
 CORE_MAY_IMPORT = {"torch"}
-WITHOUT_TORCH = ("errors", "paths", "files", "dependencies", "plots", "drawings", "course", "cli")
+WITHOUT_TORCH = ("errors", "paths", "files", "plots", "setup", "drawings", "notebooks", "cli")
 # "" is gptlib/__init__.py, which sets how torch's threads wait, before torch is imported.
 READ_VARIABLES = ("", "paths", "environment")
 STANDARD = sys.stdlib_module_names
 
 
 def complaints(package: Path) -> list[str]:
-    """Return each import or variable that breaks a rule of the house; empty when none does."""
+    """Return what breaks a rule of the house in one of the packages; empty when nothing does."""
     files = sorted(package.rglob("*.py"))
     graph = {module_of(path, package): list(imports(path, package)) for path in files}
     found: list[str] = []
@@ -31,6 +37,8 @@ def complaints(package: Path) -> list[str]:
         found += [f"{module}: {line}" for line in _imports_upward(module, graph[module])]
         found += [f"{module}: {line}" for line in _foreign(module, graph[module])]
         found += [f"{module}: {line}" for line in _variables(module, path)]
+        if package.name == "gptlib":
+            found += [f"{module}: {line}" for line in _across_the_seam(path)]
         if "cli" not in module.split("."):  # the command line starts fast
             found += [f"{module}: {line}" for line in _inside_functions(path)]
     return found + [f"a circle: {' → '.join(circle)}" for circle in circles(graph)]
@@ -55,7 +63,7 @@ def imports(path: Path, package: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:  # the house writes names in full
-                base = f"gptlib.{'.' * node.level}{base}"
+                base = f"{package.name}.{'.' * node.level}{base}"
             for alias in node.names:
                 inner = package.parent.joinpath(*base.split("."), alias.name)
                 known = inner.is_dir() or inner.with_suffix(".py").is_file()
@@ -63,23 +71,31 @@ def imports(path: Path, package: Path) -> Iterator[str]:
 
 
 def _imports_upward(module: str, imported: list[str]) -> Iterator[str]:
-    own = floor_of(module)
-    if own and own not in FLOORS:
+    package, own = module.split(".")[0], floor_of(module)
+    floors = FLOORS[package]
+    if own and own not in floors:
         yield f"stands on no floor: give {own} its place in tests/floors.py"
         return
     for name in imported:
-        floor = floor_of(name) if name.startswith("gptlib.") else ""
+        floor = floor_of(name) if name.startswith(f"{package}.") else ""
         if floor and not own:
             yield f"imports {name}: the package itself imports nothing"
-        elif name.startswith("gptlib..") or (floor and floor not in FLOORS):
+        elif name.startswith(f"{package}..") or (floor and floor not in floors):
             yield f"imports {name}, which is on no floor: write the module's full name"
-        elif floor and floor != own and FLOORS.index(floor) > FLOORS.index(own):
+        elif floor and floor != own and floors.index(floor) > floors.index(own):
             yield f"imports upward: {name}"
+
+
+def _across_the_seam(path: Path) -> Iterator[str]:
+    """Yield where a file of gptlib names the course, which stands on it, or reads its material."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for name in re.findall(r"gptcourse|\bassets/recordings|\"assets\"|\bnotebooks[/\"]", line):
+            yield f"line {number} names {name}, which is the course's"
 
 
 def _foreign(module: str, imported: list[str]) -> Iterator[str]:
     floor = floor_of(module)
-    tops = {name.split(".")[0] for name in imported} - STANDARD - {"gptlib"}
+    tops = {name.split(".")[0] for name in imported} - STANDARD - set(FLOORS)
     if floor in CORE and tops - CORE_MAY_IMPORT:
         yield f"the model core imports {', '.join(sorted(tops - CORE_MAY_IMPORT))}"
     if (floor in WITHOUT_TORCH or not floor) and "torch" in tops:
@@ -99,8 +115,8 @@ def _inside_functions(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             for inner in ast.walk(node):
-                if isinstance(inner, ast.ImportFrom) and (inner.module or "").startswith("gptlib"):
-                    yield f"line {inner.lineno} imports from gptlib inside a function"
+                if isinstance(inner, ast.ImportFrom) and (inner.module or "").startswith("gpt"):
+                    yield f"line {inner.lineno} imports from {inner.module} inside a function"
 
 
 def circles(graph: dict[str, list[str]]) -> list[list[str]]:

@@ -9,10 +9,8 @@ import sys
 import tomllib
 
 import pytest
-from course_notebooks import code, write
 
-from gptcourse import guards
-from gptlib import cli, paths
+from gptlib import cli
 
 QUICK = ["--tokenizer", "characters", "--context-length", "16", "--sample-every", "0"]
 
@@ -48,7 +46,7 @@ def trained(tmp_path_factory):
     return run, done.stdout
 
 
-@pytest.mark.parametrize("command", [[], ["course"], ["course", "run"], ["train"], ["generate"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["generate"]])
 def test_help_is_there_for_every_command(gptlib, command):
     exit_code, out, _ = gptlib(*command, "--help")
     assert exit_code == 0 and out.startswith(f"Usage: {' '.join(['python -m gptlib', *command])} ")
@@ -122,17 +120,14 @@ BAD = [
     (["generate", "--prompt", "x"], "--model"),
     (["generate", "--model", ".", "--prompt", "x", "--temperature", "-1"], "--temperature"),
     (["generate", "--model", ".", "--stream", "--num-return-sequences", "2"], "--stream"),
-    (["course", "run", "77"], "no notebook begins with '77'"),
-    (["course", "refresh", "--check", "--execute"], "choose one"),
-    (["course", "publish", "--repository", "x", "--tag", "v1"], "no address like"),
-    (["course", "fly"], "fly"),
+    (["fly"], "fly"),
 ]
 
 
 @pytest.mark.parametrize(("command", "words"), BAD, ids=[" ".join(command) for command, _ in BAD])
 def test_bad_input_is_a_clear_error_with_exit_code_2(gptlib, tmp_path, monkeypatch, command, words):
-    write(tmp_path / "notebooks" / "01_bytes.ipynb")
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_bytes.ipynb").touch()
     monkeypatch.setenv("GPTLIB_RUNS", str(tmp_path / "runs"))
     monkeypatch.chdir(tmp_path)
     exit_code, _, err = gptlib(*command)
@@ -168,68 +163,6 @@ def test_a_damaged_run_is_a_clear_error(gptlib, trained, tmp_path):
     with pytest.warns(UserWarning, match=r"model\.safetensors"):
         exit_code, _, err = gptlib("generate", "--model", damaged, "--prompt", "The ")
     assert exit_code == 2 and "damaged" in err and "Traceback" not in err
-
-
-@pytest.fixture
-def course(tmp_path, monkeypatch):
-    """Two notebooks, of which one fails."""
-    folder = tmp_path / "notebooks"
-    write(folder / "81_good.ipynb", code("print(1)"), setup="pass", counted=False)
-    write(folder / "82_bad.ipynb", code("1 / 0"), setup="pass")
-    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
-    monkeypatch.setenv("GPTLIB_RUNS", str(tmp_path / "runs"))
-    return folder
-
-
-def test_course_run_fails_when_a_notebook_fails(gptlib, course):
-    exit_code, out, _ = gptlib("course", "run")
-    assert exit_code == 1 and "82_bad, cell 2: ZeroDivisionError" in out
-    exit_code, out, _ = gptlib("course", "run", "81")
-    assert exit_code == 0 and "82_bad" not in out
-
-
-def test_course_refresh_checks_then_writes_then_stores(gptlib, course):
-    exit_code, out, _ = gptlib("course", "refresh", "81", "--check")
-    assert exit_code == 1 and "+profile = gptlib.setup()" in out
-    exit_code, out, _ = gptlib("course", "refresh", "81", "--execute")
-    assert exit_code == 0 and "81_good:" in out
-    assert gptlib("course", "refresh", "81", "--check")[0] == 0
-    assert guards.complaints(course / "81_good.ipynb") == []
-
-
-def test_course_open_starts_jupyterlab_on_the_notebooks(gptlib, course, monkeypatch):
-    started = []
-
-    def run(command):
-        started.append(command)
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    assert gptlib("course", "open")[0] == 0
-    (command,) = started
-    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
-    assert f"--ServerApp.root_dir={course.parent}" in command
-    assert "--LabApp.default_url=/lab/tree/notebooks" in command
-
-
-def test_course_open_starts_jupyterlab_on_an_edition_wherever_it_is(
-    gptlib, course, monkeypatch, tmp_path_factory
-):
-    started = []
-
-    def run(command):
-        started.append(command)
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", run)
-    inside, outside = course.parent / "my course", tmp_path_factory.mktemp("mine")
-    inside.mkdir()
-    assert [gptlib("course", "open", str(folder))[0] for folder in (inside, outside)] == [0, 0]
-    assert f"--ServerApp.root_dir={course.parent}" in started[0]
-    assert "--LabApp.default_url=/lab/tree/my%20course" in started[0]
-    assert f"--ServerApp.root_dir={outside}" in started[1]
-    code, _, error = gptlib("course", "open", str(outside / "none"))
-    assert code == 2 and "there is no folder" in error
 
 
 @pytest.fixture
@@ -294,14 +227,6 @@ def test_settings_are_the_name_then_the_file_then_the_options(gptlib, tmp_path):
     assert (kept["steps"], kept["warmup_steps"], kept["min_learning_rate"]) == (3, 2, 0.0002)
 
 
-def test_minutes_become_steps(gptlib, tmp_path):
-    command = ["train", "sample-story", *QUICK, "--minutes", "0.005", "--out", tmp_path / "run"]
-    exit_code, out, _ = gptlib(*command)
-    steps = tomllib.loads((tmp_path / "run" / "settings.toml").read_text())["steps"]
-    assert exit_code == 0 and f"steps {steps} " in out
-    assert gptlib(*command, "--resume")[0] == 0  # as many steps as it began with
-
-
 def test_output_is_utf8_whatever_code_page_the_terminal_has(monkeypatch):
     out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")  # knows no Arabic letter
     monkeypatch.setattr(sys, "stdout", out)
@@ -309,14 +234,3 @@ def test_output_is_utf8_whatever_code_page_the_terminal_has(monkeypatch):
     with pytest.raises(SystemExit):
         cli.main()
     assert out.encoding == "utf-8"
-
-
-def test_ctrl_c_is_one_word(gptlib, monkeypatch):
-    from gptcourse import runner
-
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runner, "run_course", stop)
-    exit_code, _, err = gptlib("course", "run")
-    assert exit_code == 130 and len(err.split()) <= 1

@@ -46,7 +46,8 @@ def course(tmp_path_factory):
     """A copy of what the course's repository holds, with a wheel of the missing package."""
     root = tmp_path_factory.mktemp("origin") / "gptlib"
     leave = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(paths.REPOSITORY / "gptlib", root / "gptlib", ignore=leave)
+    for package in ("gptlib", "gptcourse", "data"):
+        shutil.copytree(paths.REPOSITORY / package, root / package, ignore=leave)
     shutil.copy(paths.REPOSITORY / "pyproject.toml", root)
     (root / "notebooks").mkdir()
     (root / "notebooks" / "README").write_text("git keeps no empty folder")
@@ -90,7 +91,9 @@ def open_notebook(fresh, wheels, tmp_path):
         python = fresh / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         forget(fresh, "platformdirs")
         cell = setup_cell(address).replace("/kaggle/input", str(tmp_path / "kaggle" / "input"))
-        code = cell + "\nprint('gptlib from', gptlib.__file__)"
+        code = cell + "\nimport gptlib, gptcourse"
+        code += "\nassert Path(gptcourse.__file__).parents[1] == Path(gptlib.__file__).parents[1]"
+        code += "\nprint('gptlib from', gptlib.__file__)"
         environment = {
             k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GPTLIB"))
         }
@@ -193,9 +196,13 @@ def test_torch_is_never_installed(open_notebook, course, fresh):
     assert "torch is missing" in problem and "requirements.txt" in problem
 
 
-def test_it_uses_an_installed_gptlib_where_no_checkout_is_near(tmp_path):
+def test_it_uses_the_course_that_opened_the_notebook_where_no_checkout_is_near(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", setup_cell()], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", setup_cell()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(paths.REPOSITORY)},  # as ``gptcourse open`` sets it
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "gptlib-course").exists()

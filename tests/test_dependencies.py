@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gptcourse.setup import PackagesMissing, install_missing, missing
-from gptlib import dependencies
+from gptcourse import setup
+from gptcourse.errors import PackagesMissing
+from gptcourse.setup import install_missing, missing
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def pip_calls(monkeypatch):
     def run(command, **settings):
         constraints = command[command.index("--constraint") + 1]
         calls.append((command, Path(constraints).read_text().split()))
-        return dependencies.subprocess.CompletedProcess(command, 0, "", "")
+        return setup.subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(dependencies.subprocess, "run", run)
+    monkeypatch.setattr(setup.subprocess, "run", run)
     return calls
 
 
@@ -58,7 +59,7 @@ def test_wheels_beside_the_package_are_used_without_the_network(course, pip_call
 
 
 def test_a_missing_torch_is_refused_with_advice(course, pip_calls, monkeypatch):
-    monkeypatch.setattr(dependencies.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PackagesMissing, match=r"torch is missing.*requirements\.txt"):
         install_missing(course("torch>=2.10", "loguru"))
     assert pip_calls == []

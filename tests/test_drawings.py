@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from gptcourse import drawings
 from gptcourse.drawings import drawing
 from gptcourse.errors import CourseError
 from gptcourse.paths import ASSETS
-from gptlib import drawings
 
 NAMES = sorted(path.stem for path in ASSETS.glob("*.svg"))
 SVG = "{http://www.w3.org/2000/svg}"

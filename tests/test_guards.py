@@ -5,9 +5,10 @@ import pytest
 from course_notebooks import code, notebook, planted, write
 from nbformat.v4 import new_markdown_cell, new_output
 
-from gptcourse import guards, paths
+from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.exercises.catalogue import EXERCISES
+from gptcourse.notebooks import guards
 from gptcourse.notebooks.exercise_sections import sections
 from gptcourse.notebooks.notebook_files import read_notebook
 from gptcourse.notebooks.quotes import QUOTES, Quote
@@ -78,7 +79,7 @@ def test_a_folder_of_one_machine_is_found(tmp_path):
     assert "a folder of one machine" in complaints_about(cell, tmp_path=tmp_path)
 
 
-@pytest.mark.parametrize("old", ["Set-up, the same", "profile = gptlib.setup()"])
+@pytest.mark.parametrize("old", ["Set-up, the same", "profile = setup()"])
 def test_a_changed_set_up_cell_is_found(tmp_path, old):
     def change(book):
         book.cells[1].source = book.cells[1].source.replace(old, "changed")

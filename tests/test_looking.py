@@ -5,9 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from gptcourse.reference_runs import recording_of, save
-from gptlib.cli import app
-from gptlib.commands import looking, recording
+import gptcourse.cli
+import gptlib.cli
+from gptcourse.reference_runs import record, recording_of, save
+from gptlib.commands import looking
 from gptlib.errors import CheckpointError, ConfigError, GPTLibError
 
 ABOUT = {
@@ -41,6 +42,7 @@ def recorded(tmp_path):
 
 
 def call(*words):
+    app = gptlib.cli.app if words[0] == "plot" else gptcourse.cli.app
     result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output.splitlines()
@@ -82,7 +84,7 @@ def test_compare_prints_the_sentence_and_draws_the_run_over_the_band(runs, recor
 
 
 def test_record_hands_its_words_on(monkeypatch):
-    monkeypatch.setattr(recording, "record_run", lambda *words: words)
+    monkeypatch.setattr(record, "record_run", lambda *words: words)
     assert call("record", "runs/a", "05-a") == ["('runs/a', '05-a', None, None, False)"]
     told = call("record", "05-a", "05-b", "--corpus", "sample-story", "--tokenizer", "gpt2")
     assert told == ["('05-a', '05-b', 'sample-story', 'gpt2', False)"]

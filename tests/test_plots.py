@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from gptcourse.reference_runs import Curve, Recording
+from gptcourse.reference_runs import Curve, Recording, over_band
 from gptcourse.reference_runs.bands import widened
 from gptlib import plots
 from gptlib.errors import ConfigError
@@ -58,14 +58,14 @@ RECORDING = Recording(
 
 FIGURES = {
     "loss": plots.loss_curves,
-    "loss, all options": lambda rows: plots.loss_curves(rows, 8.34, recording=RECORDING),
+    "loss, all options": lambda rows: plots.loss_curves(rows, 8.34, reference=RECORDING.rows),
     "loss over tokens": lambda rows: plots.loss_curves(rows, x="tokens"),
     "learning rate": plots.learning_rate,
     "gradient norms": plots.gradient_norms,
     "layers": plots.layer_heat_map,
     "throughput": plots.throughput,
     "comparison": lambda rows: plots.compare({"a": rows, "b": ROWS}),
-    "band": lambda rows: plots.over_band([*rows, *ROWS], RECORDING),
+    "band": lambda rows: over_band([*rows, *ROWS], RECORDING),
 }
 
 
@@ -121,8 +121,9 @@ def test_the_lowest_validation_is_marked():
     assert label not in lines(plots.loss_curves(ROWS, mark_minimum=False))
 
 
-def test_a_recording_is_drawn_behind_under_its_texts_name():
-    drawn = lines(plots.loss_curves(ROWS, recording=RECORDING))
+def test_a_reference_is_drawn_behind_under_its_name():
+    named = {"reference": RECORDING.rows, "reference_name": "recorded on the-verdict"}
+    drawn = lines(plots.loss_curves(ROWS, **named))
     assert drawn["training, recorded on the-verdict"] == [[1, 9], [3, 8]]
     assert drawn["validation, recorded on the-verdict"] == [[0, 9], [5, 8]]
     assert drawn["training"] == points(ROWS, "loss")
@@ -200,7 +201,7 @@ def test_the_band_is_the_one_that_judges_and_points_outside_wear_a_ring():
         {},
         *({"step": s, "loss": 9.0 - 4 * (s > 1), "gradient_norm": 8.0} for s in range(4)),
     ]
-    figure = plots.over_band(rows, RECORDING)
+    figure = over_band(rows, RECORDING)
     assert lines(figure)["this run"] == [[1, 9], [3, 5]]  # means of two steps, as recorded
     assert lines(figure)["outside"] == [[3, 5]]
     wide = figure.axes[0].collections[0].get_datalim(figure.axes[0].transData)
@@ -244,7 +245,7 @@ def test_every_figure_is_labelled_and_nothing_is_clipped_or_covered(draw, rows):
         (plots.throughput, "tokens_per_second"),
         (plots.throughput, "utilisation"),
         (lambda rows: plots.compare({"a": ROWS, "b": rows}), "loss"),
-        (lambda rows: plots.over_band(rows, RECORDING), "loss"),
+        (lambda rows: over_band(rows, RECORDING), "loss"),
     ],
 )
 def test_what_was_not_measured_is_named(draw, key):

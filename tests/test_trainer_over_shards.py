@@ -10,6 +10,7 @@ import torch
 from damage import mutations, rewrite
 from shard_texts import FILES, TOKENIZER, prepared_folder
 
+from gptcourse import cli as course
 from gptlib import cli
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.prepared import open_prepared
@@ -134,11 +135,11 @@ QUICK = [*TINY_OPTIONS.split(), "--batch-size", "2", "--steps", "3"]
 
 @pytest.fixture
 def gptlib(monkeypatch, capsys):
-    def run(*arguments):
+    def run(*arguments, main=cli.main):
         monkeypatch.setattr(sys, "argv", ["gptlib", *map(str, arguments)])
         code = 0
         try:
-            cli.main()
+            main()
         except SystemExit as end:
             code = end.code or 0
         captured = capsys.readouterr()
@@ -219,12 +220,12 @@ def test_another_number_of_shards_is_other_data(folder, copy, tmp_path):
 
 
 def test_a_run_over_a_folder_is_recorded(gptlib, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("gptlib.paths.RECORDINGS", tmp_path)
+    monkeypatch.setattr("gptcourse.paths.RECORDINGS", tmp_path)
     run = tmp_path / "run"
     assert gptlib("train", "--data", folder, *QUICK, "--out", run)[0] == 0
-    code, said, err = gptlib("record", run, "mine")
+    code, said, err = gptlib("record", run, "mine", main=course.main)
     assert code == 0 and f"on {folder}, seed" in said, err
     kept = json.loads((tmp_path / "mine.json").read_text())
     assert kept["corpus"]["name"] == str(folder)
-    code, _, err = gptlib("record", run, "other", "--tokenizer", "gpt2")
+    code, _, err = gptlib("record", run, "other", "--tokenizer", "gpt2", main=course.main)
     assert code == 2 and "holds its own tokenizer: leave --tokenizer out" in err

@@ -6,9 +6,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gptcourse.reference_runs import Recording
 from gptcourse.reference_runs.bands import deviation, widened
-from gptcourse.reference_runs.recording import CURVES, Curve
+from gptcourse.reference_runs.recording import CURVES, Curve, Recording
 from gptlib.plots.marks import axis_of_steps, log_axis, marked
 from gptlib.plots.palette import PALETTE, STYLE
 from gptlib.training.metrics import Row, curve

@@ -1,4 +1,4 @@
-"""What ``export``, ``import`` and ``push`` do."""
+"""What ``export`` and ``push`` do."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,22 +6,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from gptlib import plots
-from gptlib.config import TrainingConfig
 from gptlib.errors import CheckpointError
 from gptlib.files import atomic_write, check_absent, new_folder
 from gptlib.model import GPT, count_parameters
 from gptlib.pretrained.card import Facts, model_card
-from gptlib.pretrained.huggingface import (
-    CARD,
-    FIGURE,
-    import_model,
-    write_model,
-)
+from gptlib.pretrained.huggingface import CARD, FIGURE, write_model
 from gptlib.pretrained.sending import Parcel
 from gptlib.tokenizer import Tokenizer
-from gptlib.training.checkpoint import MODEL, Checkpoint, load_checkpoint, model_of, save_checkpoint
+from gptlib.training.checkpoint import MODEL, Checkpoint, load_checkpoint, model_of
 from gptlib.training.metrics import FILE_NAME, Row, curve, read_metrics
-from gptlib.training.optimizer import make_optimizer
 
 
 def export_run(run: Path, folder: Path) -> list[str]:
@@ -84,40 +77,6 @@ def report(folder: Path, checkpoint: Checkpoint, facts: Facts, model: GPT) -> li
     if facts.tokenizer is None:
         lines.append("left out the tokenizer: the run has none")
     lines.append(f'read     "{folder / CARD}" before you share it: it leaves the licence to you')
-    return lines
-
-
-def import_run(folder: Path, run: Path) -> list[str]:
-    """Make a run of the model in a Hugging Face folder: generate can use it, export gives it back.
-
-    Args:
-        folder: what export or transformers has written, or OpenAI's files.
-        run: must not exist.
-
-    Returns:
-        Lines that tell what was done.
-
-    Raises:
-        PretrainedError: names the file or tensor that is wrong.
-        FolderError: the run's folder exists.
-    """
-    check_absent(run)
-    model, tokenizer = import_model(folder)
-    training = TrainingConfig()  # of no step: the state must name one
-    fingerprint = tokenizer.fingerprint if tokenizer else None
-    state = {
-        "step": 0,
-        "training": training.to_dict(),
-        "fingerprints": {"data": None, "tokenizer": fingerprint},
-    }
-    with new_folder(run) as part:
-        if tokenizer:
-            tokenizer.save(part / "tokenizer")
-        save_checkpoint(part, model, make_optimizer(model, training), state)
-    known = tokenizer.name if tokenizer else "no tokenizer in it: the run can write no text"
-    lines = [f"imported {folder}: {model.n_parameters():,} parameters, {known}"]
-    if tokenizer:
-        lines.append(f'write    python -m gptlib generate --model "{run}" --prompt "Once"')
     return lines
 
 
