@@ -36,7 +36,7 @@ from gptcourse.notebooks.notebook_files import (
     write_notebook,
 )
 from gptcourse.setup import HOME, Address
-from gptlib.files import sha256_of, sync_folder, write_json
+from gptlib.files import sha256_of, sync, write_json
 
 MANIFEST = ".edition.json"  # what this command wrote, with the hash of each file
 CHECKPOINTS = ".ipynb_checkpoints"  # JupyterLab makes it for whoever only looks
@@ -81,7 +81,7 @@ def write_edition(
         if (out / CHECKPOINTS).is_dir():
             shutil.copytree(out / CHECKPOINTS, part / CHECKPOINTS)
         write_json(part / MANIFEST, {"edition": "learner", "files": hashes})
-        sync_folder(part)
+        sync(part)
         _replace(out, part)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -124,7 +124,7 @@ def _replace(out: Path, part: Path) -> None:
             os.rename(aside, out)
             raise
         shutil.rmtree(aside, ignore_errors=True)
-    sync_folder(out.parent)
+    sync(out.parent)
 
 
 def root_seen_from(out: Path, address: Address = HOME) -> str:

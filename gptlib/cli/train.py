@@ -103,10 +103,6 @@ def train(
     max_minutes: Annotated[
         float | None, typer.Option(help="End this session, saved, before so many minutes are over.")
     ] = None,
-    copy_to: Annotated[
-        Path | None,
-        typer.Option(help="A second folder for checkpoints, such as a mounted drive."),
-    ] = None,
 ) -> None:
     """Train a model on a text or a prepared folder; its run goes to a folder that generate can use.
 
@@ -129,6 +125,5 @@ def train(
         out=out,
         resume=resume,
         max_minutes=max_minutes,
-        copies=copy_to,
         data=data,
     )

@@ -7,10 +7,10 @@ import matplotlib.pyplot as plt
 
 from gptlib import plots
 from gptlib.errors import CheckpointError
-from gptlib.files import atomic_write
+from gptlib.files import atomic_write, check_absent, new_folder
 from gptlib.model import GPT, count_parameters
 from gptlib.pretrained.card import Facts, model_card
-from gptlib.pretrained.huggingface import CARD, FIGURE, check_new, new_model_folder, write_model
+from gptlib.pretrained.huggingface import CARD, FIGURE, write_model
 from gptlib.pretrained.sending import Parcel
 from gptlib.tokenizer import Tokenizer
 from gptlib.training.checkpoint import MODEL, Checkpoint, load_checkpoint, model_of
@@ -29,15 +29,15 @@ def export_run(run: Path, folder: Path) -> list[str]:
 
     Raises:
         CheckpointError: there is no intact checkpoint.
-        PretrainedError: the folder exists or cannot be written.
+        FolderError: the folder exists or cannot be written.
     """
     if not run.is_dir():
         raise CheckpointError(f"no run in {run}: train one first (python -m gptlib train)")
-    check_new(folder)
+    check_absent(folder)
     checkpoint = load_checkpoint(run, MODEL)
     model, tokenizer = model_of(checkpoint)
     facts = facts_of(folder.resolve().name, checkpoint, model, tokenizer)
-    with new_model_folder(folder) as part:
+    with new_folder(folder) as part:
         write_model(part, model, tokenizer)
         if curve(facts.rows, "loss")[0]:
             plt.switch_backend("agg")  # files only: a machine without a screen draws as well

@@ -17,7 +17,6 @@ from gptlib.pretrained.huggingface import import_model
 from gptlib.settings import resolve, with_budget
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
-from gptlib.training.copies import check_copies
 from gptlib.training.metrics import best_validation
 from gptlib.training.progress import log_to
 from gptlib.training.trainer import Trainer
@@ -34,7 +33,6 @@ def train_model(
     out: Path | None = None,
     resume: bool = False,
     max_minutes: float | None = None,
-    copies: Path | None = None,
     data: Path | None = None,
 ) -> None:
     """Train a model on a text or a prepared folder and keep the run.
@@ -73,14 +71,10 @@ def train_model(
         config = with_budget(config, budget, *train[0].shape)
         show(settings[0], config)
         folder = out or profile.new_run(Path(source.name).name)
-        trainer = Trainer(
-            *(model, train, validation, config, folder, tokenizer, source), copies=copies
-        )
+        trainer = Trainer(model, train, validation, config, folder, tokenizer, source)
         if begun:
             trainer.about["began_with"] = Path(model_name).resolve().name
         print(f"format   {trainer.precision.reason}")
-        if copies and parallel.rank() == 0:
-            check_copies(folder, copies, resume)
         with log_to(folder / "train.log") if parallel.rank() == 0 else silence() as report:
             trainer.report = report
             left = max_minutes and max_minutes - (time.monotonic() - started) / 60

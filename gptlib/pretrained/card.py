@@ -11,7 +11,7 @@ from typing import Any
 from gptlib.config import GPTConfig, padded_size
 from gptlib.pretrained.provenance import Text, text_of
 from gptlib.training.metrics import Row, best_validation, curve
-from gptlib.training.reproducibility import INTERVALS
+from gptlib.training.run import INTERVALS
 
 POINTS = 8  # rows of the table of losses
 
