@@ -5,11 +5,11 @@ from gptcourse.exercises import (
     nb02_attention,
     nb03_transformer_block,
     nb04_gpt2_124m,
+    nb05_the_verdict,
     nb06_wikipedia,
     nb07_darija,
     nb08_openai_weights,
     nb09_norms_and_throughput,
-    the_verdict,
 )
 from gptcourse.exercises.exercise import Exercise
 
@@ -18,7 +18,7 @@ ROOMS = (
     nb02_attention,
     nb03_transformer_block,
     nb04_gpt2_124m,
-    the_verdict,
+    nb05_the_verdict,
     nb06_wikipedia,
     nb07_darija,
     nb08_openai_weights,
