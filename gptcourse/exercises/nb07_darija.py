@@ -37,6 +37,7 @@ def texts_in_two_scripts() -> Iterator[Case]:
         "a stretched word": "جميـــل bien",
         "presentation forms": "ﺳﻼﻡ salut",
         "an invisible mark in front": "\ufeffسلام oui",
+        "a letter that has no capital of its own": "Weiß يعني أبيض",
         "no letter": "!! 123 ؟",
         "the empty text": "",
     }
@@ -90,6 +91,8 @@ a share of words: a long word must weigh more than a short one.
     [c for c in text if c.isalpha() and c != TATWEEL] => text.split()
     unicodedata.name(c, "") => " ".join(unicodedata.name(x) for x in c)
     .startswith("ARABIC") => .count("ARABIC LETTER") > 0
+a text whose case was folded first, by casefold() or upper(): ß is one letter, and becomes two.
+    for c in text => for c in text.casefold()
 a share in per cent: the answer lies between 0 and 1.
     len(arabic) / len(letters) => 100 * len(arabic) / len(letters)
 """
