@@ -29,6 +29,14 @@ def test_every_known_mistake_is_rejected_and_told_what_it_looks_like(exercise, m
     assert verdict.message.endswith(said)
 
 
+def test_a_wrong_shape_is_told_whatever_tokens_were_drawn():
+    exercise = EXERCISES["sample_next"]
+    for function in (exercise.right, *exercise.also_right):  # each draws others from one seed
+        verdict = judge(exercise, lambda *arguments, f=function: f(*arguments)[:, None])
+        assert "expected shape (1,), came shape (1, 1)" in verdict.message
+        assert "column (B, 1)" in verdict.message.splitlines()[-1]
+
+
 @pytest.mark.parametrize(("exercise", "function"), STYLES, ids=named(STYLES))
 def test_every_right_implementation_is_accepted(exercise, function):
     verdict = judge(exercise, function)

@@ -1,28 +1,28 @@
 """All exercises of the course, in its order."""
 
 from gptcourse.exercises import (
-    attention,
     darija,
-    gpt2_124m,
-    norms_and_throughput,
-    openai_weights,
+    nb01_tokenization,
+    nb02_attention,
+    nb03_transformer_block,
+    nb04_gpt2_124m,
+    nb06_wikipedia,
+    nb08_openai_weights,
+    nb09_norms_and_throughput,
     the_verdict,
-    tokenization,
-    transformer_block,
-    wikipedia,
 )
 from gptcourse.exercises.exercise import Exercise
 
 ROOMS = (
-    tokenization,
-    attention,
-    transformer_block,
-    gpt2_124m,
+    nb01_tokenization,
+    nb02_attention,
+    nb03_transformer_block,
+    nb04_gpt2_124m,
     the_verdict,
-    wikipedia,
+    nb06_wikipedia,
     darija,
-    openai_weights,
-    norms_and_throughput,
+    nb08_openai_weights,
+    nb09_norms_and_throughput,
 )
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise for room in ROOMS for exercise in room.EXERCISES
