@@ -74,11 +74,7 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from the folder, and remove what a killed one left there.
-
-        Raises:
-            RunInUse: another process trains in it.
-        """
+        """Keep other processes from the folder, and remove what a killed one left; RunInUse."""
         if self.folder is None or parallel.rank() > 0:
             yield
             return
