@@ -8,7 +8,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gptlib import paths, planning
+from gptcourse import paths
+from gptlib import planning
 from gptlib.cli import app
 from gptlib.cli.train import train
 from gptlib.commands.planning import amount, duration
