@@ -49,6 +49,7 @@ class Trainer:
 
     Raises:
         TokenOutOfRange: an id is not in the model's vocabulary.
+        CheckpointError: the disk of the run's folder has no room for a checkpoint.
         ConfigError: samples are wanted without a tokenizer, the micro-batches of a step cannot
             be shared out over the processes, or the device lacks the precision.
     """
