@@ -8,7 +8,9 @@ from typing import Any
 import torch
 
 from gptlib.commands.models import open_model
-from gptlib.generation import CachedGPT, generate_ids, lay_out, log_probabilities
+from gptlib.generation import generate_ids, token_log_probs
+from gptlib.inference import prepare_for_inference
+from gptlib.kv_cache import CachedGPT
 from gptlib.tokenizer import decode_stream
 
 Step = list[int | None]  # the new id of each sequence, None where it has ended
@@ -40,14 +42,14 @@ class Writer:
     Args:
         source: which model; see :func:`open_model`.
         prompt: the text to continue.
-        dtype, compiled: see :func:`lay_out`.
+        dtype, compiled: see :func:`prepare_for_inference`.
     """
 
     def __init__(
         self, source: str, prompt: str, dtype: str = "float32", compiled: bool = False
     ) -> None:
         model, self.tokenizer = open_model(source)
-        self.model = lay_out(model, dtype, compiled)
+        self.model = prepare_for_inference(model, dtype, compiled)
         self.prompt = prompt
         self.prompt_ids = self.tokenizer.encode(prompt)
         self.speed = Speed()
@@ -82,4 +84,4 @@ class Writer:
     def scores(self, new_ids: list[int]) -> list[float]:
         """The log-probability of each new token, after all that stands before it."""
         ids = torch.tensor([self.prompt_ids + new_ids])
-        return log_probabilities(self.model, ids, first=len(self.prompt_ids))[0].tolist()
+        return token_log_probs(self.model, ids, first=len(self.prompt_ids))[0].tolist()

@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gptcourse.exercises.exercise import Case, Exercise, Function
-from gptlib import generation
+from gptlib import kv_cache
 
 
 def attend_cached(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
     """The package's own, which leaves it to the model to ask for room."""
     check_room(query, cache, start)
-    return generation.attend_cached(query, key, value, cache, start)
+    return kv_cache.attend_cached(query, key, value, cache, start)
 
 
 def check_room(query: Tensor, cache: Tensor, start: int) -> None:
@@ -165,7 +165,7 @@ def not_scaled(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: 
 
 def no_check(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
     """This looks like a cache that overruns: nobody asks whether the new positions find room."""
-    return generation.attend_cached(query, key, value, cache, start)
+    return kv_cache.attend_cached(query, key, value, cache, start)
 
 
 def asks_the_cache(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:

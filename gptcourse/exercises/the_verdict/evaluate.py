@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptlib.config import GPTConfig
-from gptlib.generation import evaluating
+from gptlib.generation import eval_mode
 from gptlib.model import GPT
 
 Batch = tuple[Tensor, Tensor]
@@ -65,7 +65,7 @@ def mean_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 def right(model: GPT, batches: list[Batch]) -> float:
     """Each batch weighs by its tokens."""
     total = 0.0
-    with evaluating(model):
+    with eval_mode(model):
         for x, y in batches:
             total += mean_loss(model, x, y).item() * y.numel()
     return total / sum(y.numel() for _, y in batches)
@@ -112,7 +112,7 @@ def dropout_on(model: GPT, batches: list[Batch]) -> float:
 def gradients_recorded(model: GPT, batches: list[Batch]) -> float:
     """This looks like an evaluation without torch.no_grad(): memory for gradients nobody wants."""
     total = 0.0
-    with evaluating(model):
+    with eval_mode(model):
         for x, y in batches:
             total += mean_loss(model, x, y).item() * y.numel()
     return total / sum(y.numel() for _, y in batches)
@@ -138,7 +138,7 @@ def gradients_cleared(model: GPT, batches: list[Batch]) -> float:
 @torch.no_grad()
 def mean_of_means(model: GPT, batches: list[Batch]) -> float:
     """This looks like the mean of the batches' means: a token of a small batch weighs more."""
-    with evaluating(model):
+    with eval_mode(model):
         means = [mean_loss(model, x, y).item() for x, y in batches]
     return sum(means) / len(means)
 
@@ -146,7 +146,7 @@ def mean_of_means(model: GPT, batches: list[Batch]) -> float:
 @torch.no_grad()
 def weighed_by_windows(model: GPT, batches: list[Batch]) -> float:
     """This looks like batches that weigh by their windows, not by their tokens."""
-    with evaluating(model):
+    with eval_mode(model):
         sums = [mean_loss(model, x, y).item() * len(y) for x, y in batches]
     return sum(sums) / sum(len(y) for _, y in batches)
 
@@ -154,7 +154,7 @@ def weighed_by_windows(model: GPT, batches: list[Batch]) -> float:
 @torch.no_grad()
 def means_over_tokens(model: GPT, batches: list[Batch]) -> float:
     """This looks like means added up and divided by all tokens: each is a mean already."""
-    with evaluating(model):
+    with eval_mode(model):
         means = [mean_loss(model, x, y).item() for x, y in batches]
     return sum(means) / sum(y.numel() for _, y in batches)
 
@@ -162,14 +162,14 @@ def means_over_tokens(model: GPT, batches: list[Batch]) -> float:
 @torch.no_grad()
 def first_batch_only(model: GPT, batches: list[Batch]) -> float:
     """This looks like the loss of batch 0 alone, perhaps from a return inside the loop."""
-    with evaluating(model):
+    with eval_mode(model):
         return mean_loss(model, *batches[0]).item()
 
 
 @torch.no_grad()
 def last_batch_only(model: GPT, batches: list[Batch]) -> float:
     """This looks like the loss of the last batch: the earlier ones were read and written over."""
-    with evaluating(model):
+    with eval_mode(model):
         for x, y in batches:
             loss = mean_loss(model, x, y).item()
     return loss
