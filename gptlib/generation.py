@@ -58,11 +58,17 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Keep each row's likeliest tokens up to and with the one that reaches p; (B, V)."""
+    """Keep each row's fewest likeliest tokens whose probabilities reach p; (B, V).
+
+    The rest hold no more than 1 − p together. They are summed from the smallest up, since small
+    numbers added to a sum near 1 would lose their digits; p = 1 keeps all.
+    """
     ordered, order = logits.sort(dim=-1, descending=True)  # (B, V)
     probabilities = ordered.softmax(dim=-1)  # (B, V)
-    before = probabilities.cumsum(dim=-1) - probabilities  # what stands before each token
-    ordered = ordered.masked_fill(before >= p, float("-inf"))  # the first has 0 before it
+    tail = probabilities.flip(-1).cumsum(dim=-1).flip(-1)  # (B, V), each with all behind it
+    dropped = tail < (1 - p) * (1 + 1e-6)  # float32 rounds: 0.1 + 0.1 counts as 1 − 0.8
+    dropped[:, 0] = False  # the likeliest stays, however small p is
+    ordered = ordered.masked_fill(dropped, float("-inf"))
     return torch.empty_like(logits).scatter(-1, order, ordered)  # (B, V)
 
 

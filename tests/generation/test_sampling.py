@@ -1,6 +1,7 @@
-"""Choosing one token: against hand-worked numbers and transformers."""
+"""Choosing one token: against hand-worked numbers, fractions, float64 and transformers."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -78,6 +79,40 @@ def test_each_row_has_its_own_threshold():
     assert kept(keep_top_p(logits, 0.9)) == [[0], [2, 3, 4], [0, 1, 2, 3, 4]]
     distinct = torch.tensor([[9.0, 5, 1, 2, 3], [0, 1, 2, 3, 4], [1, 4, 3, 2, 0]])
     assert kept(keep_top_k(distinct, 2)) == [[0, 1], [3, 4], [1, 2]]
+
+
+@given(weights=st.lists(st.integers(1, 50), min_size=1, max_size=30), n=st.integers(1, 30))
+def test_tokens_that_reach_p_exactly_are_enough(weights, n):
+    """As in .5 + .3 = .8: fractions know where float32 would round to the wrong side."""
+    weights, n = sorted(weights, reverse=True), min(n, len(weights))
+    p = float(Fraction(sum(weights[:n]), sum(weights)))
+    assert keep_top_p(torch.tensor([weights]).log(), p).isfinite().sum() == n
+    assert kept(keep_top_p(torch.tensor([[0.5, 0.3, 0.1, 0.1]]).log(), 0.8)) == [[0, 1]]
+
+
+@given(
+    seed=st.integers(0, 999),
+    V=st.integers(1, 2_000),
+    scale=st.floats(0.1, 8),
+    p=st.one_of(st.floats(1e-6, 1), st.sampled_from([0.999, 0.999999, 1 - 1e-12])),
+)
+def test_top_p_keeps_the_fewest_that_reach_p_in_float64(seed, V, scale, p):
+    logits = random_logits(1, V, seed=seed, scale=scale)
+    likeliest_first = logits[0].double().softmax(dim=0).sort(descending=True).values  # (V,)
+    before = likeliest_first.cumsum(dim=0) - likeliest_first  # a token is kept while this is < p
+    slack = 3e-6 * (1 - p) + 1e-12  # the digits of float32 and float64
+    fewest, most = int((before < p - slack).sum()), int((before < p + slack).sum())
+    found = keep_top_p(logits, p)[0].isfinite()
+    assert max(1, fewest) <= int(found.sum()) <= most
+    assert not (~found).any() or logits[0, found].min() >= logits[0, ~found].max()
+
+
+@pytest.mark.parametrize("scale", [0.1, 3.0, 30.0])
+def test_top_p_of_a_large_vocabulary_loses_no_digits(scale):
+    logits = random_logits(1, 50_257, scale=scale)
+    assert keep_top_p(logits, 1.0).isfinite().all()
+    together = logits.double().softmax(dim=1)[keep_top_p(logits, 0.999).isfinite()].sum()
+    assert together >= 0.999 - 1e-8
 
 
 def test_greedy_takes_the_largest_whatever_else_is_set():
