@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -135,6 +136,28 @@ def test_links_upwards_lead_to_the_course_and_those_beside_stay(tmp_path):
 def test_links_that_open_the_worked_notebook_elsewhere_are_left_out():
     book = nbformat.v4.new_notebook(cells=[new_markdown_cell("# 01\n\nOpen in [Colab](x) y\n\nz")])
     assert "Colab" not in learner_edition(book, {}).cells[0].source
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda cells: cells[3].metadata.pop("tags"), "cell 6 holds an answer: tag it solution"),
+        (lambda cells: cells.pop(3), "cell 4 sets an exercise, but no solution"),
+        (
+            lambda cells: cells.append(code(solution("more", "    return 1"))),
+            "cell 13 holds an answer",
+        ),
+        (lambda cells: cells.append(code("def my_f():\n    return 1")), "cell 13 holds an answer"),
+        (lambda cells: cells.append(code("def f(): 1\ncheck.f(f)", ["solution"])), "(my_f)"),
+    ],
+)
+def test_an_answer_that_would_be_published_is_refused(tmp_path, change, words):
+    cells = planted()
+    change(cells)
+    write(tmp_path / "notebooks" / "81_planted.ipynb", *cells)
+    with pytest.raises(CourseError, match=f"81_planted.ipynb: .*{re.escape(words)}"):
+        write_edition([], tmp_path / "out", PLANTED_GIVENS, tmp_path / "notebooks")
+    assert not (tmp_path / "out").exists()
 
 
 # The folder

@@ -12,10 +12,9 @@ from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.errors import CheckpointError, ConfigError, RunExists, TokenOutOfRange, TrainingDiverged
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
-from gptlib.training.checkpoint import load_checkpoint
+from gptlib.training.checkpoint import checkpoints, load_checkpoint, step_of
 from gptlib.training.metrics import best_validation, curve, read_metrics
 from gptlib.training.progress import log_to, progress_bar
-from gptlib.training.rotation import checkpoints, step_of
 from gptlib.training.step import training_step
 from gptlib.training.trainer import Trainer
 

@@ -6,10 +6,10 @@ from gptcourse.exercises import (
     nb02_attention,
     nb03_transformer_block,
     nb04_gpt2_124m,
-    norms_and_throughput,
-    openai_weights,
+    nb06_wikipedia,
+    nb08_openai_weights,
+    nb09_norms_and_throughput,
     the_verdict,
-    wikipedia,
 )
 from gptcourse.exercises.exercise import Exercise
 
@@ -19,10 +19,10 @@ ROOMS = (
     nb03_transformer_block,
     nb04_gpt2_124m,
     the_verdict,
-    wikipedia,
+    nb06_wikipedia,
     darija,
-    openai_weights,
-    norms_and_throughput,
+    nb08_openai_weights,
+    nb09_norms_and_throughput,
 )
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise for room in ROOMS for exercise in room.EXERCISES

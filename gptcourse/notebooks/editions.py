@@ -25,17 +25,18 @@ from gptcourse.notebooks.exercise_cells import (
     parsed,
     with_body,
 )
+from gptcourse.notebooks.exercise_sections import exercises_in_form
+from gptcourse.notebooks.in_step import LINKS
 from gptcourse.notebooks.notebook_files import (
     Notebook,
     find_notebooks,
     has_tag,
-    normalised,
+    normalized,
     read_notebook,
     write_notebook,
 )
-from gptcourse.notebooks.refresh import LINKS
 from gptcourse.setup import HOME, Address
-from gptlib.files import sha256_of, sync_folder, write_json
+from gptlib.files import sha256_of, sync, write_json
 
 MANIFEST = ".edition.json"  # what this command wrote, with the hash of each file
 CHECKPOINTS = ".ipynb_checkpoints"  # JupyterLab makes it for whoever only looks
@@ -58,14 +59,17 @@ def write_edition(
         folder: of the course's notebooks.
 
     Raises:
-        CourseError: ``out`` holds something else, such as a learner's work.
+        CourseError: ``out`` holds something else, such as a learner's work, or an exercise is out
+            of form, so that its answer might be published.
     """
     out = Path(os.path.realpath(out))
     older = written_before(out)
-    editions = {
-        path.name: learner_edition(read_notebook(path), givens, root_seen_from(out))
-        for path in find_notebooks(wanted, folder)
-    }
+    root, editions = root_seen_from(out), {}
+    for path in find_notebooks(wanted, folder):
+        try:
+            editions[path.name] = learner_edition(read_notebook(path), givens, root)
+        except CourseError as problem:
+            raise CourseError(f"{path.name}: {problem}") from None
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)
@@ -77,7 +81,7 @@ def write_edition(
         if (out / CHECKPOINTS).is_dir():
             shutil.copytree(out / CHECKPOINTS, part / CHECKPOINTS)
         write_json(part / MANIFEST, {"edition": "learner", "files": hashes})
-        sync_folder(part)
+        sync(part)
         _replace(out, part)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -120,7 +124,7 @@ def _replace(out: Path, part: Path) -> None:
             os.rename(aside, out)
             raise
         shutil.rmtree(aside, ignore_errors=True)
-    sync_folder(out.parent)
+    sync(out.parent)
 
 
 def root_seen_from(out: Path, address: Address = HOME) -> str:
@@ -134,7 +138,13 @@ def root_seen_from(out: Path, address: Address = HOME) -> str:
 
 
 def learner_edition(notebook: Notebook, givens: Givens, root: str = "..") -> Notebook:
-    """Return the notebook as a learner gets it; ``root`` takes the place of ``..`` in links."""
+    """Return the notebook as a learner gets it; ``root`` takes the place of ``..`` in links.
+
+    Raises CourseError for an exercise out of form: its answer might be published.
+    """
+    faults = list(exercises_in_form(notebook))
+    if faults:
+        raise CourseError(f"{len(faults)} faults in its exercises: {'; '.join(faults)}")
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -146,7 +156,7 @@ def learner_edition(notebook: Notebook, givens: Givens, root: str = "..") -> Not
         if has_tag(cell, "solution"):
             cell.source = stubbed(cell.source, givens)
             cell.metadata = nbformat.from_dict({"tags": ["exercise"]})
-    return normalised(notebook)
+    return normalized(notebook)
 
 
 def _without_address(source: str) -> str:

@@ -8,7 +8,11 @@ import torch
 from gptlib.commands.models import open_model
 from gptlib.errors import TextTooShort
 from gptlib.generation import token_log_probs
-from gptlib.planning.words import counted
+
+
+def counted(number: int, name: str) -> str:
+    """How many there are, such as ``1 token`` or ``4,748 tokens``."""
+    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
 
 
 @dataclass(frozen=True)

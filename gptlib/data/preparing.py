@@ -15,10 +15,7 @@ from tqdm import tqdm
 
 from gptlib import paths
 from gptlib.data.cleaning import Cleaner
-from gptlib.data.folders import check_absent, new_folder, written
-from gptlib.data.preparation import REPORT, Preparation, SharedDocuments
-from gptlib.data.prepared import SHARDS, TOKENIZER
-from gptlib.data.shard_index import dtype_of
+from gptlib.data.prepared import REPORT, SHARDS, TOKENIZER, Preparation, SharedDocuments
 from gptlib.data.sharding import (
     Counts,
     check_sharding,
@@ -27,10 +24,11 @@ from gptlib.data.sharding import (
     ids_of,
     shards_of,
 )
+from gptlib.data.shards import dtype_of
 from gptlib.data.shared_spans import SPAN, leave_out, shared_spans
 from gptlib.data.split import SPLITS, split_stream
 from gptlib.errors import ConfigError, CorpusError
-from gptlib.files import sync_folder
+from gptlib.files import check_absent, new_folder, write_manifest
 from gptlib.tokenizer import Tokenizer, train_tokenizer
 from gptlib.tokenizer.bpe import END_OF_TEXT
 from gptlib.tokenizer.vocabulary import room_for_merges
@@ -67,7 +65,8 @@ def prepare(
 
     Raises:
         CorpusError: no document is left, or a split would be empty.
-        ConfigError, ShardError, TokenizerError, TokenOutOfRange: see ``write_shards``.
+        ConfigError, FolderError, ShardError, TokenizerError, TokenOutOfRange: see
+            ``write_shards``.
     """
     folder = Path(folder)
     check_absent(folder)
@@ -87,10 +86,7 @@ def prepare(
         index = shards_of(part / SHARDS, tokenizer, counts, n_shards, about)
         tokenizer.save(part / TOKENIZER)
         report = Preparation(index, cleaner.report if cleaner else None, shared)
-        with written(part / REPORT) as file:
-            file.write(report.to_bytes())
-        for inner in (SHARDS, TOKENIZER):
-            sync_folder(part / inner)
+        write_manifest(part / REPORT, report.to_dict())
     return report
 
 
