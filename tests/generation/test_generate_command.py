@@ -103,6 +103,7 @@ def test_each_text_ends_at_its_own_end_of_text(gptlib, tokenizer):
     [
         (["--repetition-penalty", 0], "repetition_penalty is 0.0"),
         (["--stream", "--json"], "leave out --json and --num-return"),
+        (["--num-return-sequences", 3_000_000_000], "3,000,000,000 sequences at a time need"),
     ],
 )
 def test_what_cannot_be_generated_is_one_line(gptlib, options, words):
