@@ -133,7 +133,7 @@ def refresh(
 def edition(
     kind: Annotated[Kind, typer.Argument(help="learner: stubs in place of solutions.")],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A folder: new, empty, or as this left it.")
+        Path, typer.Argument(metavar="OUT", help="A folder: new, empty, or an edition already.")
     ],
     notebooks: Notebooks = None,
 ) -> None:

@@ -17,9 +17,15 @@ from gptcourse.notebooks.notebook_files import read_notebook
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 
 
+def fail_with(found):
+    """Fail with every line that was found; a comparison of lists would show the first alone."""
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
+
+
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 def test_every_committed_notebook_satisfies_every_guard(path):
-    assert guards.complaints(path) == []
+    fail_with(guards.complaints(path))
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
@@ -29,7 +35,7 @@ def test_every_notebook_quotes_the_package(path):
 
 
 def test_each_definition_is_quoted_in_one_notebook_only():
-    assert guards.quoted_twice(COMMITTED) == []
+    fail_with(guards.quoted_twice(COMMITTED))
 
 
 def test_a_definition_quoted_twice_is_found(tmp_path):
@@ -271,6 +277,22 @@ def test_an_exercise_stands_in_its_notebook_once_with_its_stars_and_minutes(exer
     assert (found[0][1].rating, found[0][1].minutes) == (exercise.rating, exercise.minutes)
 
 
+def unlike(named, catalogue):
+    """Return what the names that notebooks call and those of the catalogue do not share."""
+    found = [f"{name}: not in the catalogue" for name in named if name not in catalogue]
+    found += [f"{name}: no notebook calls its check" for name in catalogue if name not in named]
+    order = [name for name in catalogue if name in named]
+    return found or ([] if named == order else [f"the catalogue's order is {', '.join(named)}"])
+
+
 def test_the_catalogue_has_the_notebooks_order_and_every_check_that_they_call():
-    named = [section.exercise for _, section in SECTIONS if section.exercise]
-    assert named == list(EXERCISES)
+    fail_with(unlike([s.exercise for _, s in SECTIONS if s.exercise], list(EXERCISES)))
+
+
+def test_every_exercise_that_has_no_place_is_named():
+    assert unlike(["a", "b"], ["a", "b"]) == []
+    assert unlike(["a", "c", "d"], ["b", "a"]) == [
+        *(f"{name}: not in the catalogue" for name in "cd"),
+        "b: no notebook calls its check",
+    ]
+    assert unlike(["a", "b"], ["b", "a"]) == ["the catalogue's order is a, b"]

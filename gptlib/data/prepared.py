@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.data.cleaning import CleaningReport
+from gptlib.data.overlap import SPAN
 from gptlib.data.shards import (
     INDEX,
     ShardIndex,
@@ -22,7 +23,6 @@ from gptlib.data.shards import (
     map_split,
     verify_shards,
 )
-from gptlib.data.shared_spans import SPAN
 from gptlib.errors import Damaged, ShardError, TextTooShort, TokenizerError
 from gptlib.files import read_manifest
 from gptlib.tokenizer import Tokenizer, load_tokenizer

@@ -1,4 +1,4 @@
-"""Spans of 20 tokens in common, against sets of tuples; and documents taken out of a file."""
+"""N-grams of 20 tokens in common, against sets of tuples; and documents taken out of a file."""
 
 import random
 
@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_texts import Numbers
 
-from gptlib.data import shared_spans as module
-from gptlib.data.shared_spans import SPAN, leave_out, shared_spans
+from gptlib.data import overlap
+from gptlib.data.overlap import SPAN, drop_documents, ngram_overlap
 from gptlib.tokenizer import BPETokenizer
 
 END = 9
@@ -49,19 +49,16 @@ def documents(draw):
     return [[document() for _ in range(draw(st.integers(0, 12)))] for _ in range(2)]
 
 
-@given(parts=documents(), ids=st.integers(9, 99), at_once=st.integers(9, 999))
+@given(parts=documents(), ids=st.integers(9, 99))
 @settings(max_examples=80, deadline=None)
-def test_they_are_those_of_sets_of_tuples_whatever_the_blocks(
-    tmp_path_factory, parts, ids, at_once
-):
+def test_they_are_those_of_sets_of_tuples_whatever_the_blocks(tmp_path_factory, parts, ids):
     folder = tmp_path_factory.getbasetemp()
     training, held_out = (
         written(folder / name, part) for name, part in zip(["train", "held"], parts, strict=True)
     )
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in [("IDS", ids), ("AT_ONCE", at_once)]:
-            patch.setattr(module, name, value)
-        found, places = shared_spans(training, held_out, "<u2", Numbers(10, END))
+        patch.setattr(overlap, "IDS", ids)
+        found, places = ngram_overlap(training, held_out, "<u2", Numbers(10, END))
     assert (found.tolist(), places) == naive(*parts)
 
 
@@ -70,7 +67,7 @@ def test_twenty_tokens_in_a_row_are_a_span_and_nineteen_are_none(tmp_path, lengt
     passage = list(range(100, 100 + length))
     training = written(tmp_path / "train", [[1, *passage, 2]])
     held_out = written(tmp_path / "held", [[5] * 30, [3, *passage, 4], [*passage[:10]] * 2])
-    found, places = shared_spans(training, held_out, "<u2", Numbers(1000, END))
+    found, places = ngram_overlap(training, held_out, "<u2", Numbers(1000, END))
     assert found.tolist() == documents and places == max(0, length - SPAN + 1)
 
 
@@ -79,7 +76,7 @@ def test_a_span_does_not_reach_from_one_document_into_the_next(tmp_path):
     training = written(tmp_path / "train", [passage])
     parted = [passage[:15], passage[15:], [*passage[:15], END, *passage[16:]]]
     held_out = written(tmp_path / "held", parted)
-    assert shared_spans(training, held_out, "<u2", Numbers(1000, END))[1] == 0
+    assert ngram_overlap(training, held_out, "<u2", Numbers(1000, END))[1] == 0
 
 
 def test_the_order_of_the_tokens_counts(tmp_path):
@@ -88,14 +85,14 @@ def test_the_order_of_the_tokens_counts(tmp_path):
     turned = [passage[n:] + passage[:n] for n in (1, 4, 5, 10)]
     others = [passage[::-1], *turned, [*passage[:5], 106, 105, *passage[7:]]]
     held_out = written(tmp_path / "held", others)
-    assert shared_spans(training, held_out, "<u2", Numbers(1000, END))[1] == 0
+    assert ngram_overlap(training, held_out, "<u2", Numbers(1000, END))[1] == 0
 
 
 def test_large_vocabularies_have_wider_ids(tmp_path):
     passage = list(range(70_000, 70_030))
     training = written(tmp_path / "train", [passage], "<u4")
     held_out = written(tmp_path / "held", [[1] * 30, passage], "<u4")
-    found, places = shared_spans(training, held_out, "<u4", Numbers(100_000, END))
+    found, places = ngram_overlap(training, held_out, "<u4", Numbers(100_000, END))
     assert (found.tolist(), places) == ([1], 11)
 
 
@@ -112,8 +109,8 @@ def test_documents_are_left_out_whole(tmp_path_factory, texts, which, ids):
     path = written(folder / "held.ids", encoded, end=tokenizer.end_of_text)
     kept = [document for number, document in enumerate(encoded) if number not in which]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "IDS", ids)
-        n_bytes = leave_out(path, "<u2", np.array(sorted(which), dtype=np.int64), tokenizer)
+        patch.setattr(overlap, "IDS", ids)
+        n_bytes = drop_documents(path, "<u2", np.array(sorted(which), dtype=np.int64), tokenizer)
     assert n_bytes == sum(len(texts[i].encode()) for i in which if i < len(texts))
     expected = written(folder / "expected", kept, end=tokenizer.end_of_text)
     assert path.read_bytes() == expected.read_bytes()
