@@ -240,6 +240,39 @@ def test_a_known_mistake_is_named_and_an_unknown_one_is_not():
     assert "looks like" not in wrong(lambda numbers: [n**3 for n in numbers])
 
 
+def letter(answers, sentence=None):
+    """A function that gives one of ten letters by its place; where "!" stands, it fails."""
+
+    def found(place):
+        return answers[place] if answers[place] != "!" else {}[answers]
+
+    found.__doc__ = sentence
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answers", "known", "named"),
+    [
+        ("abbaaaaaaa", ["abbaaaaaaa", "acaaaaaaaa"], 0),  # the same everywhere
+        ("abcaaaaaaa", ["acaaaaaaaa", "abbaaaaaaa"], 1),  # a second slip behind it
+        ("abccccaaaa", ["abbbbbaaaa"], 0),  # the same in six of ten
+        ("abcccccaaa", ["abbbbbbaaa"], None),  # in five
+        ("acbaaaaaaa", ["abbaaaaaaa"], None),  # not in the first that is wrong
+        ("abaaaaaaaa", ["abbaaaaaaa"], None),  # right where the mistake is wrong
+        ("abccaaaaaa", ["abbbaaaaaa", "abbcaaaaaa"], 1),  # the closer of two
+        ("abcaaaaaaa", ["abbaaaaaaa", "abdaaaaaaa"], None),  # two that are equally close
+        ("a!caaaaaaa", ["a!baaaaaaa"], None),  # an error with other words
+    ],
+)
+def test_of_two_slips_at_once_the_first_is_named_where_no_other_is_as_likely(answers, known, named):
+    places = lambda: (Case(str(place), (place,)) for place in range(10))  # noqa: E731
+    mistakes = tuple(letter(wrong, f"Known mistake {n}.") for n, wrong in enumerate(known))
+    exercise = Exercise("f", "02_attention", 1, 5, letter("a" * 10), places, mistakes)
+    message = judge(exercise, letter(answers)).message
+    expected = [] if named is None else [f"Known mistake {named}."]
+    assert [line.strip() for line in message.splitlines() if "Known" in line] == expected
+
+
 def test_an_error_alone_is_no_known_mistake_unless_its_words_agree():
     assert wrong(lambda numbers: {}["a"]).endswith(sentence(crashing))
     assert "looks like" not in wrong(lambda numbers: {}["b"])

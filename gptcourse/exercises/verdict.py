@@ -10,6 +10,7 @@ import torch
 from gptcourse.exercises.comparison import difference
 from gptcourse.exercises.exercise import Exercise, Failed, Function, NotDone, outcomes
 
+ENOUGH = 0.6  # share of the cases on which a mistake that is named has to agree
 GIVEN = "It still behaves like the function that you were given: the bug is there."
 
 
@@ -67,24 +68,43 @@ def judge(exercise: Exercise, function: Any) -> Verdict:
         message = f"right in all {len(came)} cases"
         return Verdict(exercise.name, passed=True, done=True, message=message)
     count = f"wrong in {len(problems)} of {len(came)} cases. The first:"
-    lines = [count, f"  {problems[0]}", *(f"  {line}" for line in likely(exercise, came))]
+    mistake = likely(exercise, [seen for _, seen in expected], [seen for _, seen in came])
+    lines = [count, f"  {problems[0]}", *(f"  {line}" for line in mistake)]
     return Verdict(exercise.name, passed=False, done=True, message="\n".join(lines))
 
 
-def likely(exercise: Exercise, came: list[tuple[str, Any]]) -> list[str]:
-    """What is said of the known mistake that behaves in the same way on every case, if any does.
+def likely(exercise: Exercise, expected: list[Any], came: list[Any]) -> list[str]:
+    """What is said of the known mistake that a function looks like, if it looks like one.
 
+    That is the first that behaves in the same way on every case. Slips come in pairs, though: else
+    it is the one that agrees on the most cases, the first wrong one and all right ones among them.
     Of the bug to spot it is said that it is still there, not where.
     """
-    by_error_only = all(isinstance(seen, Failed) for _, seen in came)  # then its words count too
+    may_differ = [parts(*pair) for pair in zip(expected, came, strict=True)]
+    may_differ[may_differ.index(True)] = False
+    agreed: dict[Function, int] = {}
     for mistake in exercise.mistakes:
-        wrong = outcomes(exercise, mistake)
-        if not any(
-            parts(a, b) or (by_error_only and a.message != b.message)
-            for (_, a), (_, b) in zip(wrong, came, strict=True)
-        ):
-            return [GIVEN if mistake is exercise.given else sentence(mistake)]
-    return []
+        count = 0
+        for (_, seen), own, free in zip(outcomes(exercise, mistake), came, may_differ, strict=True):
+            same = alike(seen, own)
+            if not (same or free):
+                break
+            count += same
+        else:
+            agreed[mistake] = count
+            if count == len(came):
+                break
+    most = max(agreed.values(), default=0)
+    best = [mistake for mistake, count in agreed.items() if count == most]
+    if most < ENOUGH * len(came) or len(best) > 1:
+        return []
+    return [GIVEN if best[0] is exercise.given else sentence(best[0])]
+
+
+def alike(known: Any, came: Any) -> bool:
+    """Whether a function did what a known mistake does; an error has to say the same words."""
+    words = [each.message if isinstance(each, Failed) else "" for each in (known, came)]
+    return words[0] == words[1] and not parts(known, came)
 
 
 def sentence(mistake: Function) -> str:
