@@ -21,8 +21,9 @@ from gptlib.errors import FolderError, OutOfPairsWarning, PretrainedError
 from gptlib.files import sha256_of
 from gptlib.generation import CachedGPT, generate
 from gptlib.model import GPT
-from gptlib.pretrained import huggingface
-from gptlib.pretrained.huggingface import export_model, import_model
+from gptlib.pretrained import export
+from gptlib.pretrained.export import export_model
+from gptlib.pretrained.weights import import_model
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, train_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -279,7 +280,7 @@ def test_a_disk_that_fills_up_leaves_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(huggingface, "save_file", full)  # the last and largest of the files
+    monkeypatch.setattr(export, "save_file", full)  # the last and largest of the files
     with pytest.raises(FolderError, match=r"No space left on device.*make room"):
         export_model(tmp_path / "out", drawn(), tokenizer)
     assert everything(tmp_path) == {} and not (tmp_path / "out").exists()

@@ -20,7 +20,7 @@ from gptlib.config import GPTConfig
 from gptlib.errors import CheckpointError, CorpusError
 from gptlib.generation import generate_text
 from gptlib.model import GPT
-from gptlib.pretrained.names import swap_layout, their_name
+from gptlib.pretrained.weights import hf_name, transpose_conv1d
 from gptlib.tokenizer import BPETokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,8 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tensors = {}
     for name, parameter in model.state_dict().items():
         parameter.normal_(std=0.3, generator=generator)
-        theirs = their_name(name)
-        tensors[f"transformer.{theirs}"] = swap_layout(theirs, parameter).contiguous()
+        tensor = transpose_conv1d(hf_name(name), parameter)
+        tensors[f"transformer.{hf_name(name)}"] = tensor.contiguous()
     save_file(tensors, folder / "model.safetensors")
     shape = {"n_positions": 24, "n_layer": 2, "n_head": 2, "n_embd": 16}
     (folder / "config.json").write_text(json.dumps({"vocab_size": CONFIG.vocab_size, **shape}))

@@ -5,7 +5,6 @@
 ``Tokenizer.save`` writes, so the folder is one of our own tokenizers as well.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from gptlib.errors import PretrainedError, TokenizerError
 from gptlib.files import write_json
+from gptlib.pretrained.config_files import read_object
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, Tokenizer, load_tokenizer
 from gptlib.tokenizer.loading import fastest
 
@@ -84,8 +84,8 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
 
 def read_bpe(path: Path) -> BPETokenizer:
     """The vocabulary and merges of a ``tokenizer.json``; see :func:`read_tokenizer`."""
+    parts = read_object(path, "a tokenizer")
     try:
-        parts = json.loads(path.read_bytes())
         refuse_other_steps(path, parts)
         model = parts["model"]
         vocabulary = dict(model["vocab"])
@@ -95,7 +95,7 @@ def read_bpe(path: Path) -> BPETokenizer:
         return BPETokenizer.from_vocabulary(vocabulary, [(left, right) for left, right in pairs])
     except TokenizerError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PretrainedError(f"{path} cannot be read as a tokenizer: bring it again") from error
 
 

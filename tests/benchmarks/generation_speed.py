@@ -28,7 +28,7 @@ from transformers_twin import random_ids, twins
 
 from gptlib.config import GPTConfig
 from gptlib.generation import CachedGPT, generate, lay_out
-from gptlib.pretrained.openai import load_openai
+from gptlib.pretrained.weights import load_openai
 
 CONFIG = GPTConfig.named("gpt2")
 Write = Callable[[int], list[list[int]]]  # a batch size in, its texts out
