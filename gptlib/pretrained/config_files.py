@@ -55,12 +55,18 @@ def hf_config(model: GPT) -> dict[str, Any]:
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
         **{theirs: ours[name] for theirs, name in FIELDS.items()},
+        "n_ctx": ours["context_length"],  # its older name, which converters still ask for
         "embd_pdrop": ours["dropout"],
         "attn_pdrop": ours["dropout"],
-        "n_inner": None,
+        "n_inner": None,  # 4 * n_embd
         "activation_function": "gelu_new",  # the approximation with tanh
         "initializer_range": 0.02,
         "scale_attn_weights": True,
+        "summary_activation": None,  # these five shape a head that is put on later
+        "summary_first_dropout": 0.1,
+        "summary_proj_to_labels": True,
+        "summary_type": "cls_index",
+        "summary_use_proj": True,
         "tie_word_embeddings": True,
         "dtype": str(model.token_embedding.weight.dtype).removeprefix("torch."),
     }

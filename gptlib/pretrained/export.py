@@ -76,9 +76,9 @@ def write_model(part: Path, model: GPT, tokenizer: Tokenizer | None) -> None:
             f"give the one that it was trained with"
         )
     end = tokenizer.end_of_text if tokenizer else None
-    write_json(part / CONFIG, {**hf_config(model), "bos_token_id": end, "eos_token_id": end})
-    ids = {} if end is None else dict.fromkeys(("bos", "eos", "pad"), end)
-    write_json(part / GENERATION_CONFIG, {f"{name}_token_id": i for name, i in ids.items()})
+    ids = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end)
+    write_json(part / CONFIG, {**hf_config(model), **ids})
+    write_json(part / GENERATION_CONFIG, {} if end is None else ids)
     if tokenizer:
         write_tokenizer(part, tokenizer, model.config.context_length)
     # without the format's name transformers would not know whose tensors these are

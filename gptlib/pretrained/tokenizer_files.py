@@ -41,7 +41,7 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> 
     }
     if tokenizer.end_of_text is not None:
         end = of_id[tokenizer.end_of_text]
-        about |= {"bos_token": end, "eos_token": end}
+        about |= {"bos_token": end, "eos_token": end, "unk_token": end}
         # GPT-2 has no token for padding: this one stands there, hidden by the attention mask,
         # and on the left, since a text is continued at its right end
         about |= {"pad_token": end, "padding_side": "left"}
