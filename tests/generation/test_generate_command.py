@@ -16,7 +16,7 @@ from gptlib.cli.generate import read_prompt
 from gptlib.commands.models import open_model
 from gptlib.errors import CheckpointError, CorpusError
 from gptlib.generation import generate_text
-from gptlib.pretrained.names import swap_layout, their_name
+from gptlib.pretrained.weights import hf_name, transpose_conv1d
 
 CONTEXT = 24
 
@@ -28,8 +28,8 @@ def folder(tmp_path_factory, make_model, tokenizer):
     model = make_model(std=0.3, dtype=torch.float32, vocab_size=V, context_length=CONTEXT)
     tensors = {}
     for name, parameter in model.state_dict().items():
-        theirs = their_name(name)
-        tensors[f"transformer.{theirs}"] = swap_layout(theirs, parameter).contiguous()
+        tensor = transpose_conv1d(hf_name(name), parameter)
+        tensors[f"transformer.{hf_name(name)}"] = tensor.contiguous()
     save_file(tensors, folder / "model.safetensors")
     shape = {"n_positions": CONTEXT, "n_layer": 2, "n_head": 2, "n_embd": 16, "vocab_size": V}
     (folder / "config.json").write_text(json.dumps(shape))
