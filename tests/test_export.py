@@ -19,7 +19,8 @@ from transformers_twin import random_ids, twins
 from gptlib.config import GPTConfig, padded_size
 from gptlib.errors import FolderError, OutOfPairsWarning, PretrainedError
 from gptlib.files import sha256_of
-from gptlib.generation import CachedGPT, generate
+from gptlib.generation import generate
+from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT
 from gptlib.pretrained import huggingface
 from gptlib.pretrained.huggingface import export_model, import_model

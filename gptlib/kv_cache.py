@@ -55,8 +55,8 @@ class CachedGPT(GPT):
         self.config, self.training = model.config, model.training
         for name, part in model.named_children():
             self.add_module(name, part)
-        self.score = model.logits  # a model may have a head of its own
-        self.read = torch.empty(0, 0, dtype=torch.long)  # (B, T), the ids in the cache
+        self.base_logits = model.logits  # a model may have a head of its own
+        self.cached_ids = torch.empty(0, 0, dtype=torch.long)  # (B, T), the ids in the cache
         self.caches: list[Tensor] = []  # for each layer (2, B, H, context, D)
 
     @torch.no_grad()
@@ -67,29 +67,29 @@ class CachedGPT(GPT):
             ids: (B, T), the whole text; see :meth:`GPT.forward`, and for what is raised.
         """
         check_ids(ids, self.config)
-        start = self.remembered(ids)
+        start = self.common_prefix(ids)
         if start == 0:
             self.allocate(len(ids))
-        self.read = ids[:, :start].clone()  # what stands after it is written over from here on
+        self.cached_ids = ids[:, :start].clone()  # what stands after them is written over now
         positions = torch.arange(start, ids.shape[1], device=ids.device)  # (new,)
         x = self.token_embedding(ids[:, start:]) + self.position_embedding(positions)
         blocks = cast(list[Block], self.blocks)
         for block, cache in zip(blocks, self.caches, strict=True):
             x = x + attention_step(block.attention, block.ln_1(x), cache, start)  # (B, new, C)
             x = x + block.mlp(block.ln_2(x))
-        self.read = ids.clone()
+        self.cached_ids = ids.clone()
         return self.ln_final(x)  # (B, new, C)
 
     def logits(self, features: Tensor) -> Tensor:
         """See :meth:`GPT.logits`."""
-        return self.score(features)  # (..., V)
+        return self.base_logits(features)  # (..., V)
 
-    def remembered(self, ids: Tensor) -> int:
+    def common_prefix(self, ids: Tensor) -> int:
         """How many positions of `ids` (B, T) the cache answers for; never the last."""
-        T = min(self.read.shape[1], ids.shape[1] - 1)
-        if len(ids) != len(self.read) or ids.device != self.read.device:
+        T = min(self.cached_ids.shape[1], ids.shape[1] - 1)
+        if len(ids) != len(self.cached_ids) or ids.device != self.cached_ids.device:
             return 0
-        same = (ids[:, :T] == self.read[:, :T]).all(dim=0)  # (T,)
+        same = (ids[:, :T] == self.cached_ids[:, :T]).all(dim=0)  # (T,)
         return int(same.long().cumprod(dim=0).sum())  # up to the first that differs
 
     def allocate(self, B: int) -> None:
