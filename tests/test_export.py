@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from test_openai import FAULTS
-from test_tokenizer_language import darija
+from tokenizer_texts import darija
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 from transformers_twin import random_ids, twins
 
@@ -23,7 +23,7 @@ from gptlib.generation import CachedGPT, generate
 from gptlib.model import GPT
 from gptlib.pretrained import huggingface
 from gptlib.pretrained.huggingface import export_model, import_model
-from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, train_tokenizer
+from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, CharacterTokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,7 +34,7 @@ FILES |= {"tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"}
 
 @pytest.fixture(scope="module")
 def tokenizer() -> BPETokenizer:
-    return train_tokenizer(darija(), 300)
+    return BPETokenizer.train(darija(), 300, [END_OF_TEXT], fast=True)
 
 
 def drawn(std: float = 0.3, dtype: torch.dtype = torch.float64, **changes: object) -> GPT:
@@ -290,7 +290,7 @@ def test_another_tokenizer_than_the_models_is_refused(tmp_path: Path) -> None:
         export_model(tmp_path / "out", drawn(), CharacterTokenizer("ab"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutOfPairsWarning)
-        larger = train_tokenizer(darija(), 310)
+        larger = BPETokenizer.train(darija(), 310, [END_OF_TEXT], fast=True)
     larger.save(tmp_path / "tokenizer")
     export_model(tmp_path / "out", drawn(), None)
     for path in (tmp_path / "tokenizer").iterdir():

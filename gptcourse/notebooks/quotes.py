@@ -17,14 +17,12 @@ class Quote(NamedTuple):
 
 QUOTES: dict[str, list[Quote]] = {
     "01_tokenization": [
-        Quote("gptlib/tokenizer/training.py", ("Pair", "count_pairs")),
-        Quote("gptlib/tokenizer/training.py", ("merge",)),
-        Quote(
-            "gptlib/tokenizer/training.py", ("Queue", "OPPOSITE", "END", "tie_order", "best_pair")
-        ),
-        Quote("gptlib/tokenizer/training.py", ("train_bpe",)),
-        Quote("gptlib/tokenizer/encoding.py", ("encode_piece",)),
-        Quote("gptlib/tokenizer/streaming.py", ("decode_stream",)),
+        Quote("gptlib/tokenizer/bpe.py", ("Pair", "count_pairs")),
+        Quote("gptlib/tokenizer/bpe.py", ("merge",)),
+        Quote("gptlib/tokenizer/bpe.py", ("Queue", "tie_order", "best_pair")),
+        Quote("gptlib/tokenizer/bpe.py", ("train_bpe",)),
+        Quote("gptlib/tokenizer/bpe.py", ("encode_piece",)),
+        Quote("gptlib/tokenizer/tokenizers.py", ("decode_stream",)),
     ],
     "02_attention": [
         Quote("gptlib/attention.py", ("split_heads", "merge_heads")),

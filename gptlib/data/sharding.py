@@ -22,7 +22,7 @@ from gptlib.data.tokenising import tokenise
 from gptlib.errors import ConfigError, CorpusError
 from gptlib.files import BLOCK
 from gptlib.tokenizer import Tokenizer
-from gptlib.tokenizer.interface import check_unicode
+from gptlib.tokenizer.bpe import check_unicode
 
 Counts = dict[str, dict[str, int]]  # split → documents and bytes of text
 

@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from gptlib.tokenizer.bpe import END_OF_TEXT
-from gptlib.tokenizer.interface import Tokenizer, out_of_range
-from gptlib.tokenizer.pieces import whole_pieces
+from gptlib.tokenizer import END_OF_TEXT, Tokenizer
+from gptlib.tokenizer.bpe import safe_chunks
+from gptlib.tokenizer.tokenizers import out_of_range
 
 SLAB = 1 << 18  # characters that a thread tokenises at a time: a few hundredths of a second
 
@@ -67,7 +67,7 @@ def cut_long(document: str) -> Iterator[tuple[str, bool]]:
     if len(document) <= SLAB:
         yield document, True
         return
-    for part in whole_pieces([document], SLAB):
+    for part in safe_chunks([document], SLAB):
         yield part, False
     yield "", True
 
