@@ -8,6 +8,9 @@ import os
 import shutil
 import signal
 import tempfile
+from pathlib import Path
+
+import pytest
 
 from gptcourse import STORED
 
@@ -21,3 +24,10 @@ os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else debugpy warns about f
 
 # A shell starts a job in the background with Ctrl-C ignored, and so would be all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let nbval find its file from whatever folder pytest was called in."""
+    if not config.option.nbval_sanitize_with:
+        cfg = Path(__file__).parent / "tests" / "nbval_sanitize.cfg"
+        config.option.nbval_sanitize_with = str(cfg)

@@ -55,18 +55,27 @@ def run(
         raise typer.Exit(1)
 
 
-@app.command("open")
+@app.command("open", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def open_(
+    context: typer.Context,
     folder: Annotated[
         Path | None,
         typer.Argument(help="Such as my-course, an edition. Left out: the course's own notebooks."),
     ] = None,
 ) -> None:
-    """Open the notebooks in JupyterLab. Ctrl-C here closes it."""
+    """Open the notebooks in JupyterLab. Ctrl-C here closes it.
+
+    Further options are JupyterLab's own, such as --no-browser, or --allow-root in a container.
+    """
+    import os
     import subprocess
 
     from gptcourse import paths
+    from gptcourse.notebooks.notebook_files import trust_notebooks
 
+    if folder and str(folder).startswith("-"):  # an option of JupyterLab's, and no folder
+        context.args.insert(0, str(folder))
+        folder = None
     chosen = (folder or paths.NOTEBOOKS).resolve()
     if not chosen.is_dir():
         raise CourseError(
@@ -75,15 +84,19 @@ def open_(
     # From the root, so that notebooks may show the pictures in assets/ beside their folder.
     course = paths.NOTEBOOKS.parent.resolve()
     root = course if chosen.is_relative_to(course) else chosen
-    settings = [
-        f"--ServerApp.root_dir={root}",
-        f"--LabApp.default_url=/lab/tree/{quote(chosen.relative_to(root).as_posix())}",
-        "--ServerApp.answer_yes=True",
+    first = min(chosen.glob("[0-9][0-9]_*.ipynb"), default=chosen)
+    if chosen == paths.NOTEBOOKS.resolve():
+        trust_notebooks()
+    command = [
+        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"),
+        f"--LabApp.default_url=/lab/tree/{quote(first.relative_to(root).as_posix())}",
+        *("--ServerApp.answer_yes=True", *context.args),
     ]
     # An edition may lie anywhere: its kernels find both packages by this.
     variables = gptlib.paths.variables(PYTHONPATH=str(paths.REPOSITORY))
-    done = subprocess.run([sys.executable, "-m", "jupyterlab", *settings], env=variables)
-    raise typer.Exit(done.returncode)
+    if os.name == "nt":
+        raise typer.Exit(subprocess.run(command, env=variables).returncode)
+    os.execve(sys.executable, command, variables)  # so that Ctrl-C and kill reach JupyterLab
 
 
 @app.command()
@@ -97,7 +110,7 @@ def refresh(
     ] = False,
 ) -> None:
     """Rewrite the cells that notebooks quote from the package (for maintainers)."""
-    from gptcourse.notebooks.refresh import refresh
+    from gptcourse.notebooks.in_step import refresh
 
     if check and execute:
         raise CourseError("--check writes nothing and --execute writes outputs: choose one")
@@ -120,7 +133,7 @@ def refresh(
 def edition(
     kind: Annotated[Kind, typer.Argument(help="learner: stubs in place of solutions.")],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A folder: new, empty, or as this left it.")
+        Path, typer.Argument(metavar="OUT", help="A folder: new, empty, or an edition already.")
     ],
     notebooks: Notebooks = None,
 ) -> None:
@@ -168,11 +181,17 @@ def grade(
 
 
 @app.command()
-def prove() -> None:
-    """Prove every check: it has to reject the known mistakes and to accept right answers."""
-    from gptcourse.exercises import proof
+def prove(notebooks: Notebooks = None) -> None:
+    """Prove the checks: each has to reject the known mistakes and to accept right answers."""
+    from gptcourse.exercises.catalogue import EXERCISES
+    from gptcourse.exercises.proof import prove
+    from gptcourse.notebooks.notebook_files import find_notebooks
 
-    if not proof.prove():
+    names = [path.stem for path in find_notebooks(notebooks or [])]
+    chosen = [exercise for exercise in EXERCISES.values() if exercise.notebook in names]
+    if not chosen:
+        raise CourseError(f"no exercises to prove in {', '.join(names)}")
+    if not prove(chosen):
         raise typer.Exit(1)
 
 

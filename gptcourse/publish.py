@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gptcourse import paths
 from gptcourse.errors import CourseError
-from gptcourse.notebooks.refresh import refresh
+from gptcourse.notebooks.in_step import refresh
 from gptcourse.setup import HOME, Address
 from gptlib.files import atomic_write
 

@@ -9,6 +9,14 @@ class ConfigError(GPTLibError, ValueError):
     """A model or training setting that cannot work."""
 
 
+class FolderError(GPTLibError):
+    """A folder that exists already, is in use, or could not be written; nothing is left of it."""
+
+
+class Damaged(GPTLibError):
+    """A file or folder that is not as it was written; whoever reads it adds the way out."""
+
+
 class UnsupportedDevice(GPTLibError):
     """A device that PyTorch's wheels no longer serve, or that is not there."""
 
@@ -42,7 +50,7 @@ class CorpusUnavailable(CorpusError):
 
 
 class ShardError(CorpusError):
-    """Token shards that are missing, damaged, not to be written, or for another vocabulary."""
+    """Token shards that are missing, damaged, or for another vocabulary."""
 
 
 class DownloadError(GPTLibError):
@@ -66,7 +74,7 @@ class RunInUse(GPTLibError):
 
 
 class OutOfMemory(GPTLibError):
-    """A training step that did not fit; the message says what would."""
+    """Work that does not fit into the memory; the message says what would."""
 
 
 class ProcessLost(GPTLibError):

@@ -1,61 +1,53 @@
-"""Files that are whole or absent: atomic writes, hashes, locks and checked downloads."""
+"""Files and folders that are whole or absent, the manifest that vouches for them, and downloads.
+
+Checkpoints, token shards, prepared folders and exports are all folders that are written beside
+their place and renamed once everything is on the disk. A manifest is a JSON file that ends with
+its own hash and lists the size and hash of other files: nothing is parsed before it was checked.
+"""
 
 import errno
 import hashlib
 import http.client
 import json
 import os
+import secrets
+import shutil
 import stat
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
 import filelock
+from safetensors import SafetensorError
 
-from gptlib.errors import DownloadError
+from gptlib.errors import Damaged, DownloadError, FolderError
 
-NOT_OFFERED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # what a mount may say to fsync
 BLOCK = 1 << 20  # bytes read at a time: large files never stand in memory whole
+LARGEST_MANIFEST = 8 << 20  # bytes: some 40,000 files
 
 
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file that appears under its name only once it is complete.
+    """Open a file that takes its name once it is complete; until then, what has it stays.
 
     Args:
         path: the file's final place; missing parent folders are made.
         mode: ``"wb"`` for bytes, ``"w"`` for text (UTF-8, line ends as written).
-
-    Yields:
-        an open temporary file in the same folder. Leaving the block renames it over ``path``;
-        an exception removes it, and what stood at ``path`` is untouched.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
-        with open(handle, mode, encoding=encoding, newline=newline) as file:
+        with part.open(mode, encoding=encoding, newline=newline) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the new name with no content
-        os.chmod(temporary, _usual_permissions())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-
-
-def _usual_permissions() -> int:
-    """What a plain ``open`` would give a new file; ``mkstemp`` lets only the owner read."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+        sync(part)  # or a power cut could leave the new name with no content
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -65,52 +57,161 @@ def write_json(path: str | Path, value: Any) -> None:
         file.write("\n")
 
 
-def sha256_of(path: str | Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+@contextmanager
+def lock(path: str | Path, timeout: float = 600.0) -> Iterator[None]:
+    """Hold ``<path>.lock``, so that one process at a time makes the file or folder of that path.
+
+    Waits `timeout` seconds for another, long, as it may be downloading; then filelock.Timeout.
+    """
+    place = Path(f"{path}.lock")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(place, timeout=timeout):
+        yield
 
 
-def sync_folder(folder: Path) -> None:
-    """Write a folder's list of names through to the disk, where the disk offers it."""
-    if os.name == "nt":
+@contextmanager
+def new_folder(folder: Path, replace: bool = False, locked: bool = False) -> Iterator[Path]:
+    """A folder to write in that gets its name when the block ends well, and is removed if not.
+
+    Args:
+        folder: its final place.
+        replace: let a folder of that name give way, once the new one is on the disk.
+        locked: the caller already holds a lock that keeps other writers away.
+
+    Raises:
+        FolderError: there is such a folder, another process writes it, or the disk refuses.
+    """
+    folder = Path(os.path.abspath(folder))
+    part, old = hidden_names(folder)
+    if not replace:
+        check_absent(folder)
+    try:
+        with nullcontext() if locked else lock(part, timeout=0):
+            clean_up(folder)
+            part.mkdir(parents=True)
+            try:
+                yield part
+                for path in (*part.rglob("*"), part):
+                    if path.is_file():
+                        path.chmod(part.stat().st_mode & 0o666)  # safetensors gives 0o600
+                    sync(path)
+                if replace and folder.exists():
+                    os.rename(folder, old)
+                os.rename(part, folder)
+                sync(folder.parent)
+            finally:
+                clean_up(folder)
+    except filelock.Timeout as error:
+        raise FolderError(
+            f"{folder} is being written by another process: wait for it or give another folder"
+        ) from error
+    except (OSError, SafetensorError) as error:  # the second is how safetensors reports the first
+        raise FolderError(
+            f"{folder} could not be written ({error}): make room or choose another folder"
+        ) from error
+
+
+def check_absent(folder: str | Path) -> None:
+    """Refuse a folder that stands there already, were it a broken link, or inside of a file."""
+    if os.path.lexists(folder):
+        raise FolderError(f"{folder} exists: give another folder, or remove it yourself")
+    for above in Path(os.path.abspath(folder)).parents:
+        if above.is_file():
+            raise FolderError(f"{folder}: {above} is a file: give another folder")
+
+
+def hidden_names(folder: Path) -> tuple[Path, Path]:
+    """What a folder is called while it is not whole, and while a new one takes its place."""
+    return folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what a killed writer left beside a folder; one that had just given way comes back.
+
+    Only with a lock held: what another process is writing looks the same.
+    """
+    part, old = hidden_names(folder)
+    shutil.rmtree(part, ignore_errors=True)
+    if old.exists() and not folder.exists():
+        os.rename(old, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def delete_folder(folder: Path) -> None:
+    """Delete a folder: first its name, so that no reader finds half of it."""
+    os.rename(folder, hidden_names(folder)[0])
+    clean_up(folder)
+
+
+def sync(path: Path) -> None:
+    """Return once a file, or a folder's list of names, would survive a power cut."""
+    if path.is_dir() and os.name == "nt":
         return  # Windows cannot open a folder, and orders its renames itself
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in NOT_OFFERED:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # no such service here
             raise
     finally:
         os.close(handle)
 
 
-def sealed_bytes(state: dict[str, Any]) -> bytes:
+def sha256_of(path: str | Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def manifest_bytes(content: Mapping[str, Any]) -> bytes:
     """The only spelling of a JSON file that ends with its own hash, so that any change shows."""
-    seal = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-    return json.dumps({**state, "sha256": seal}, indent=1).encode()
+    content = json.loads(json.dumps(content))  # keys become text, as a reader will find them
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**content, "sha256": digest}, indent=1).encode()
 
 
-def wrong_names(folder: Path, listed: set[str]) -> str | None:
-    """What is said against a folder that should hold exactly the listed names; None if it does."""
+def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a manifest: last, since it vouches for the other files of its folder."""
+    path.write_bytes(manifest_bytes(content))
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The content of a manifest, once its hash has been checked; raises Damaged."""
+    if wrong := wrong_file(path, None, LARGEST_MANIFEST):
+        raise Damaged(wrong)
     try:
-        found = {path.name for path in folder.iterdir()}
-    except OSError as error:
-        return f"it cannot be listed ({error.strerror})"
-    names = ", ".join(repr(name) for name in sorted(found ^ listed)[:3])
-    return f"files {names} are missing or added" if names else None
+        text = path.read_bytes()
+        content: dict[str, Any] = json.loads(text)
+        content.pop("sha256")
+        intact = text == manifest_bytes(content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"{path.name} cannot be read") from error
+    if not intact:
+        raise Damaged(f"{path.name} was altered")
+    return content
+
+
+def check_files(manifest: Path, sizes: Mapping[str, int]) -> None:
+    """Refuse other files beside a manifest than those it lists, or of other sizes; raises Damaged.
+
+    A name cannot lead elsewhere: it has to be found in the folder.
+    """
+    found = {path.name for path in manifest.parent.iterdir()}
+    if names := ", ".join(repr(name) for name in sorted(found ^ {manifest.name, *sizes})[:3]):
+        raise Damaged(f"files {names} are missing or added (remove what was added)")
+    for name, size in sizes.items():
+        if wrong := wrong_file(manifest.with_name(name), size, size):
+            raise Damaged(wrong)
 
 
 def wrong_file(path: Path, size: int | None, most: int) -> str | None:
-    """What is said against a link, pipe or device, which could block or lead elsewhere, or a size.
-
-    Args:
-        path: of the file.
-        size: in bytes; None if it is not known beforehand.
-        most: the most bytes of a file whose size is not known.
+    """What is said against a link, a pipe or a device, which could block or lead elsewhere, or
+    against a file of another `size`, or of more than `most` bytes where that is None.
     """
     try:
         facts = path.lstat()
@@ -125,21 +226,15 @@ def wrong_file(path: Path, size: int | None, most: int) -> str | None:
     return None
 
 
-@contextmanager
-def lock(path: str | Path, timeout: float = 600.0) -> Iterator[None]:
-    """Hold ``<path>.lock``, so that one process at a time makes ``path``.
-
-    Args:
-        path: the file or folder to protect; missing parent folders are made.
-        timeout: seconds to wait for another process; long, as it may be downloading.
-
-    Raises:
-        filelock.Timeout: another process still held the lock after ``timeout`` seconds.
-    """
-    place = Path(f"{path}.lock")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(place, timeout=timeout):
-        yield
+def read_file(path: Path, sha256: str) -> bytes:
+    """The bytes of a listed file, those that were hashed; raises Damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Damaged(f"{path.name} cannot be read ({error.strerror})") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise Damaged(f"{path.name} was altered")
+    return content
 
 
 def download(
@@ -154,29 +249,27 @@ def download(
         tries: how often to ask before giving up.
         timeout: seconds without an answer, or without another byte, that end one try.
 
-    Returns:
-        ``path``, holding exactly the expected bytes.
-
     Raises:
         DownloadError: what came instead, after the last try; nothing was written.
     """
     path = Path(path)
     with lock(path):
-        if path.is_file() and sha256_of(path) == sha256:
-            return path
         for attempt in range(1, tries + 1):
-            try:
-                _fetch(url, path, sha256, timeout)
+            if path.is_file() and sha256_of(path) == sha256:
                 return path
+            try:
+                fetch(url, path, sha256, timeout)
             except (DownloadError, http.client.HTTPException, OSError) as error:
                 if attempt == tries:
-                    reason = _what_came(error, timeout)
                     often = "once" if tries == 1 else f"{tries} times"
+                    reason = what_came(error, timeout)
                     raise DownloadError(f"{url}, asked {often}: {reason}") from error
+            else:
+                return path
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _fetch(url: str, path: Path, sha256: str, timeout: float) -> None:
+def fetch(url: str, path: Path, sha256: str, timeout: float) -> None:
     """One try: stream into a temporary file, check it, and only then let it take its name."""
     with urllib.request.urlopen(url, timeout=timeout) as answer, atomic_write(path) as file:
         expected = answer.headers.get("Content-Length")
@@ -195,7 +288,7 @@ def _fetch(url: str, path: Path, sha256: str, timeout: float) -> None:
             raise DownloadError(f"{found} came instead of the file with sha256 {sha256[:12]}…")
 
 
-def _what_came(error: Exception, timeout: float) -> str:
+def what_came(error: Exception, timeout: float) -> str:
     """The reason in one line, in words rather than in a class name where we know better."""
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answered HTTP {error.code} {error.reason}"

@@ -1,11 +1,12 @@
 """Training settings by name, from a file, from the command line: each overrides the one before.
 
-A budget says how long to train: ``steps``, or ``epochs``, ``tokens`` or ``minutes``, which are
-turned into steps once the data (and, for minutes, the speed) are known: the learning rate falls
-along a number of steps, so that number must stand before the first one.
+A budget says how long to train: ``steps``, or ``epochs`` or ``tokens``, which are turned into
+steps once the data are known: the learning rate falls along a number of steps, so that number must
+stand before the first one.
 """
 
 import json
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from gptlib.config import TrainingConfig, require
 from gptlib.errors import ConfigError
 
-BUDGETS = ("steps", "epochs", "tokens", "minutes")
+BUDGETS = ("steps", "epochs", "tokens")
 
 SETTINGS = {
     # a look: minutes on a laptop
@@ -122,6 +123,36 @@ def resolve(
             f"{key} is {value!r}: use a number above 0",
         )
     return TrainingConfig.from_dict(values), budget
+
+
+def with_budget(
+    config: TrainingConfig, budget: dict[str, float], n_windows: int, context_length: int
+) -> TrainingConfig:
+    """Settings whose steps use up a budget and no more.
+
+    Args:
+        config: says how many windows one step takes.
+        budget: as :func:`resolve` returns it; empty leaves the steps alone.
+        n_windows: in one epoch.
+        context_length: T, tokens in a window.
+
+    Raises:
+        ConfigError: the budget does not pay for a single step.
+    """
+    if not budget:
+        return config
+    [(unit, amount)] = budget.items()
+    windows_per_step = config.batch_size * config.accumulation
+    price = {"epochs": windows_per_step / n_windows, "tokens": windows_per_step * context_length}[
+        unit
+    ]
+    steps = math.floor(amount / price + 1e-9)  # 3 × (1 / 3) may come out below 1
+    require(
+        steps >= 1,
+        f"{unit} {amount:g} do not pay for one step, which takes {price:.3g}: "
+        f"raise the budget or make the step smaller (--batch-size, --accumulation)",
+    )
+    return config.with_changes(steps=steps)
 
 
 def read_settings(file: Path) -> dict[str, Any]:

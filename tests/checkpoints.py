@@ -1,6 +1,4 @@
-"""Tiny checkpoints for the tests, and ways to change one on purpose."""
-
-import json
+"""Tiny checkpoints for the tests."""
 
 import torch
 
@@ -8,20 +6,21 @@ from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.model import GPT
 from gptlib.training.checkpoint import save_checkpoint
 from gptlib.training.optimizer import make_optimizer
-from gptlib.training.sealed import sealed_bytes
 
 TINY = GPTConfig(vocab_size=5, context_length=4, n_layers=1, n_heads=1, width=4, dropout=0.0)
 STATE = {"fingerprints": {"tokenizer": None, "data": "0"}}
 FILES = ["model.safetensors", "optimizer.safetensors", "state.json"]
 
 
-def trained(seed=0, config=TINY):
+def trained(seed=0, config=TINY, frozen=()):
     """A model and its optimizer after one step of AdamW on gradients drawn by chance."""
     model = GPT(config, seed=seed)
     optimizer = make_optimizer(model, TrainingConfig())
     generator = torch.Generator().manual_seed(seed)
-    for parameter in model.parameters():
-        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name not in frozen
+        gradient = torch.randn(parameter.shape, generator=generator)
+        parameter.grad = gradient if parameter.requires_grad else None
     optimizer.step()
     return model, optimizer
 
@@ -29,14 +28,6 @@ def trained(seed=0, config=TINY):
 def save(run, step=1, seed=0, **state):
     """One checkpoint of a model that the seed decides."""
     return save_checkpoint(run, *trained(seed), {**STATE, "step": step, **state})
-
-
-def reseal(folder, change):
-    """Change a state as someone would who knows how its hash is made."""
-    state = json.loads((folder / "state.json").read_text())
-    del state["sha256"]
-    change(state)
-    (folder / "state.json").write_bytes(sealed_bytes(state))
 
 
 def same(one, other):

@@ -3,7 +3,7 @@
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from gptcourse.notebooks.notebook_files import normalised
+from gptcourse.notebooks.notebook_files import normalized
 from gptcourse.setup import setup_cell
 
 
@@ -26,7 +26,7 @@ def notebook(*cells, counted=True, setup=None):
         if cell.cell_type == "code" and counted:
             number += 1
             cell.execution_count = number
-    return normalised(new_notebook(cells=every))
+    return normalized(new_notebook(cells=every))
 
 
 def write(path, *cells, **settings):
@@ -51,9 +51,7 @@ def solution(name, body=None):
 
 def planted(**changed):
     """Return the cells of the planted notebook: the imports, then three exercises in form."""
-    cells = [
-        code("# what this notebook uses\nimport math\n\nfrom gptcourse.exercises import check")
-    ]
+    cells = [code("# what this notebook uses\nimport math\n\nfrom gptcourse import check")]
     for number, name in enumerate(SOLUTIONS, 1):
         heading = f"### Exercise 1.{number} · {name.title()}\n\n★☆☆ · 5 minutes\n\nThe task."
         hint = "<details><summary>Hint</summary>Think.</details>"

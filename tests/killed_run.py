@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -17,12 +18,12 @@ from pathlib import Path
 
 import torch
 
+from gptlib import files
 from gptlib.cli import main
 from gptlib.errors import CheckpointError
-from gptlib.training import metrics, rotation, sealing
+from gptlib.training import checkpoint, metrics
+from gptlib.training.checkpoint import checkpoints, load_checkpoint, step_of
 from gptlib.training.flops import peak_flops
-from gptlib.training.rotation import LEFTOVER, checkpoints
-from gptlib.training.sealed import read_sealed, verify_sealed
 from gptlib.training.trainer import Trainer
 
 NOT_REPEATED = ("seconds", "tokens_per_second", "utilisation", "peak_memory")
@@ -31,19 +32,20 @@ NOT_REPEATED = ("seconds", "tokens_per_second", "utilisation", "peak_memory")
 # In the session's own process
 
 
-def die(*_):
+def die(*_, **__):
     """End as a power cut or the kernel would: nothing below this runs."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def half_a_file(call, path, content):
+def half(call, *arguments):
     """Get half of a file to the disk."""
-    whole = b"".join(bytes(piece) for piece in content)
-    path.write_bytes(whole[: len(whole) // 2])
+    call(*arguments)
+    path = next(argument for argument in arguments if isinstance(argument, Path))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     die()
 
 
-def half_a_folder(call, folder):
+def half_a_folder(call, folder, **options):
     """Get half of a folder deleted: what vouches for it is still there."""
     (folder / "model.safetensors").unlink()
     die()
@@ -74,34 +76,34 @@ def at(number, owner, name, act, where=lambda *arguments: True):
     setattr(owner, name, counted)
 
 
-def to_metrics(source, target):
-    return Path(target).name == metrics.FILE_NAME
+def is_checkpoint(path):
+    return checkpoint.NAME.fullmatch(Path(path).name) is not None
 
 
-def to_checkpoint(source, target):
-    return rotation.NAME.fullmatch(Path(target).name) is not None
+def taking(source, target):
+    return is_checkpoint(target)
 
 
-def to_old(source, target):
-    return str(target).endswith(".old")
+def losing(source, target):
+    return is_checkpoint(source)
 
 
-# For checkpoint number n, which consists of three files: what ends the process, and where.
+# What ends the process, and at which of these calls.
 POINTS = {
-    "half a file": lambda n: at(3 * n - 1, sealing, "write_file", half_a_file),
-    "after a file": lambda n: at(3 * n - 2, sealing, "write_file", after),
-    "half the state": lambda n: at(3 * n, sealing, "write_file", half_a_file),
-    "after the state": lambda n: at(3 * n, sealing, "write_file", after),
-    "before the rename": lambda n: at(n, os, "rename", die, to_checkpoint),
-    "after the rename": lambda n: at(n, os, "rename", after, to_checkpoint),
-    "before the rotation": lambda n: at(n, rotation, "retire", die),
-    "in the rotation": lambda n: at(n, sealing, "delete", die),
-    "half rotated": lambda n: at(n, sealing, "delete", half_a_folder),
-    "between the renames of a replacement": lambda n: at(n, os, "rename", after, to_old),
-    "after a replacement": lambda n: at(n, sealing, "delete", die),
-    "while cleaning up": lambda n: at(n, rotation, "delete", half_a_folder),
+    "half a file": lambda n: at(2 * n, checkpoint, "save_file", half),
+    "after a file": lambda n: at(2 * n - 1, checkpoint, "save_file", after),
+    "half the state": lambda n: at(n, files, "write_manifest", half),
+    "after the state": lambda n: at(n, files, "write_manifest", after),
+    "before the rename": lambda n: at(n, os, "rename", die, taking),
+    "after the rename": lambda n: at(n, os, "rename", after, taking),
+    "before an old one loses its name": lambda n: at(n, os, "rename", die, losing),
+    "after an old one lost its name": lambda n: at(n, os, "rename", after, losing),
+    "in the middle of deleting": lambda n: at(n, shutil, "rmtree", half_a_folder, Path.exists),
+    "before deleting": lambda n: at(n, shutil, "rmtree", die, Path.exists),
     "half a row": lambda n: at(n, metrics.MetricsLog, "add", half_a_row),
-    "while metrics are cut back": lambda n: at(n, os, "replace", die, to_metrics),
+    "while metrics are cut back": lambda n: at(
+        n, os, "replace", die, lambda _, target: Path(target).name == metrics.FILE_NAME
+    ),
 }
 
 
@@ -171,9 +173,9 @@ class Session:
 
 
 def leftovers(run):
-    """Why the folders are there that a kill has left: part, old, gone."""
-    found = (LEFTOVER.fullmatch(path.name) for path in (run / "checkpoints").glob(".step-*"))
-    return sorted(facts["purpose"] for facts in found if facts)
+    """What a kill has left in a run's folder, by its ending: part, old."""
+    found = (path.suffix for path in run.rglob(".*") if path.suffix in (".part", ".old"))
+    return sorted(ending[1:] for ending in found)
 
 
 def remains(run):
@@ -186,7 +188,7 @@ def damaged(run):
     found = []
     for folder in checkpoints(run):
         try:
-            verify_sealed(folder)
+            load_checkpoint(folder)
         except CheckpointError as error:
             found.append(str(error))
     return found
@@ -201,10 +203,10 @@ def spoil_newest(run):
 
 def outcome(run):
     """Everything that a run has come to, without times."""
-    state, tensors = read_sealed(checkpoints(run)[-1])
+    found = load_checkpoint(checkpoints(run)[-1])
     numbers = {
         f"{file} {name}": hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy()).hexdigest()
-        for file, named in tensors.items()
+        for file, named in found.tensors.items()
         for name, tensor in named.items()
     }
     rows = [
@@ -213,11 +215,12 @@ def outcome(run):
     ]
     rows[0]["training"].pop("checkpoint_every")  # changes nothing but when there are checkpoints
     return {
-        "step": state["step"],
+        "step": found.state["step"],
         "tensors": numbers,
         "rows": rows,
         "random states": sorted({(step, state) for step, state in states(run)}),
         "folders": sorted(path.name for path in (run / "checkpoints").iterdir()),
+        "leftovers": leftovers(run),
     }
 
 
@@ -297,14 +300,14 @@ def states(run):
 def is_done(run):
     """Whether the newest checkpoint is that of the last step."""
     found = checkpoints(run)
-    state = verify_sealed(found[-1]) if found else None
+    state = load_checkpoint(found[-1]).state if found else None
     return state is not None and state["step"] == state["training"]["steps"]
 
 
 def steps_and_checkpoint(run):
     """Steps done in all sessions together, the last of them, and that of the newest checkpoint."""
     found, done = checkpoints(run), [step for step, _ in states(run)]
-    return [len(done), done[-1] if done else 0, rotation.step_of(found[-1]) if found else 0]
+    return [len(done), done[-1] if done else 0, step_of(found[-1]) if found else 0]
 
 
 def warm_up():

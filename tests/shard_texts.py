@@ -1,12 +1,9 @@
 """Documents, small tokenizers and damage for the tests of token shards."""
 
-import random
 from types import MappingProxyType
 
-from damage import DAMAGE
-
-from gptlib.data.shard_index import INDEX
 from gptlib.data.sharding import write_shards
+from gptlib.data.shards import INDEX
 from gptlib.tokenizer import BPETokenizer
 
 DOCUMENTS = [
@@ -46,21 +43,3 @@ def prepared_folder(folder, documents=DOCUMENTS, tokenizer=TOKENIZER):
 # Damage to a folder of two training shards and one for validation
 
 FILES = ["train-00000.npy", "train-00001.npy", "validation-00000.npy", INDEX]
-
-
-MUTATIONS = 204  # each kind on each file, at 8 or 9 places
-
-
-def mutations(folder, seed):
-    """Damage one file after the other, and mend it again; yields its name and the kind."""
-    pairs = [(kind, file) for kind in DAMAGE for file in FILES]
-    for number in range(MUTATIONS):
-        kind, file = pairs[number % len(pairs)]
-        luck, content = random.Random(f"{seed} {number}"), (folder / file).read_bytes()
-        changed = DAMAGE[kind](content, luck.randrange(len(content)), luck)
-        (folder / file).unlink()
-        if changed is not None:
-            assert changed != content
-            (folder / file).write_bytes(changed)
-        yield file, kind
-        (folder / file).write_bytes(content)

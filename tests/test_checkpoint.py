@@ -1,21 +1,38 @@
-"""Checkpoints of models: all that comes back, and nothing that belongs to another model."""
+"""Checkpoints: all that was saved comes back, or a named error; never another model's numbers."""
 
+import hashlib
 import json
+import os
+import pickle
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import FILES, STATE, TINY, reseal, save, trained
+from checkpoints import FILES, STATE, TINY, same, save, trained
+from damage import mutations, rewrite
+from safetensors.torch import save_file
+from small_run import CONFIG, trainer_of
 
+from gptlib import files
 from gptlib.config import GPTConfig
-from gptlib.errors import CheckpointError
+from gptlib.errors import CheckpointError, FolderError
+from gptlib.files import file_facts
 from gptlib.tokenizer import CharacterTokenizer
+from gptlib.training import checkpoint as module
 from gptlib.training.checkpoint import (
+    checkpoints,
     load_checkpoint,
     load_model,
     restore_checkpoint,
     save_checkpoint,
 )
+from gptlib.training.optimizer import moments
+from gptlib.training.run import remove_leftovers
+
+BIAS = "blocks.0.ln_2.bias"
 
 
 @pytest.fixture(scope="module")
@@ -24,53 +41,90 @@ def intact(tmp_path_factory):
     return save(tmp_path_factory.mktemp("run"))
 
 
-def copy_of(intact, run):
-    place = run / "checkpoints" / intact.name
-    shutil.copytree(intact, place)
-    return place
+@pytest.fixture
+def copy(intact, tmp_path):
+    return Path(shutil.copytree(intact, tmp_path / "checkpoints" / intact.name))
 
 
-def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
-    model, optimizer = trained()
-    folder = save_checkpoint(tmp_path, model, optimizer, {**STATE, "step": 1, "note": "وحد"})
-    other, its_optimizer = trained(seed=1)
-    checkpoint = load_checkpoint(folder)
-    restore_checkpoint(checkpoint, other, its_optimizer)
-    assert checkpoint.state["note"] == "وحد" and checkpoint.state["step"] == 1
-    for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
-    mine, theirs = optimizer.state_dict()["state"], its_optimizer.state_dict()["state"]
-    assert all(torch.equal(mine[i][key], theirs[i][key]) for i in mine for key in mine[i])
+def names(run):
+    return sorted(os.listdir(run / "checkpoints"))
 
 
-def test_saving_and_loading_draw_no_random_number(tmp_path):
-    model, optimizer = trained()
+def numbers(model, optimizer):
+    """All that a checkpoint holds of a model and its optimizer, copied."""
+    held = {"model": model.state_dict(), "optimizer": moments(optimizer)}
+    return {what: {name: t.clone() for name, t in named.items()} for what, named in held.items()}
+
+
+# What is kept
+
+
+@pytest.mark.parametrize("frozen", [(), (BIAS, "token_embedding.weight")], ids=["all", "frozen"])
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path, frozen):
+    (model, optimizer), other = trained(frozen=frozen), trained(seed=1, frozen=frozen)
     before = torch.get_rng_state()
-    folder = save_checkpoint(tmp_path, model, optimizer, {**STATE, "step": 1})
-    restore_checkpoint(load_checkpoint(folder), model, optimizer)
-    assert torch.equal(torch.get_rng_state(), before)
+    folder = save_checkpoint(tmp_path, model, optimizer, {**STATE, "step": 1, "note": "وحد"})
+    checkpoint = load_checkpoint(folder)
+    restore_checkpoint(checkpoint, *other)
+    assert checkpoint.state["note"] == "وحد" and checkpoint.state["step"] == 1
+    assert same(numbers(model, optimizer), numbers(*other))
+    assert sum(BIAS in name for name in moments(other[1])) == (0 if frozen else 3)
+    assert torch.equal(torch.get_rng_state(), before)  # no random number was drawn
+
+
+def test_a_run_with_frozen_parameters_goes_on_bit_for_bit(tmp_path):
+    def frozen_trainer(folder):
+        trainer = trainer_of(folder, CONFIG.with_changes(steps=6))
+        for parameter in (*trainer.model.blocks[0].parameters(), trainer.model.ln_final.bias):
+            parameter.requires_grad = False
+        return trainer
+
+    whole, resumed = frozen_trainer(tmp_path / "whole"), frozen_trainer(tmp_path / "halves")
+    whole.train()
+    frozen_trainer(tmp_path / "halves").train(until=3)
+    resumed.train(resume=True)
+    assert resumed.resumed_step == 3
+    assert same(numbers(whole.model, whole.optimizer), numbers(resumed.model, resumed.optimizer))
 
 
 def test_the_folder_has_the_layout_of_the_design(intact):
     assert sorted(path.name for path in intact.iterdir()) == FILES
     state = json.loads((intact / "state.json").read_text())
-    for name in FILES[:2]:
-        assert state["files"][name]["bytes"] == (intact / name).stat().st_size
-    assert state["model"] == TINY.to_dict()
-    assert "ln_final.bias" in state["parameter_groups"][1]
-    assert "random_states" not in state
+    assert state["files"] == {name: file_facts(intact / name) for name in FILES[:2]}
+    assert state["model"] == TINY.to_dict() and "ln_final.bias" in state["parameter_groups"][1]
 
 
-def test_a_model_for_use_needs_no_optimizer(intact, tmp_path):
-    folder = copy_of(intact, tmp_path)
-    content = bytearray((folder / FILES[1]).read_bytes())
+def test_a_checkpoint_of_the_first_version_opens(tmp_path):
+    """Built as the first version of the package wrote it, from its description alone."""
+    model, optimizer = trained()
+    folder = tmp_path / "checkpoints" / "step-00000007"
+    folder.mkdir(parents=True)
+    facts = {}
+    for name, tensors in zip(FILES, (model.state_dict(), moments(optimizer)), strict=False):
+        save_file(tensors, folder / name)
+        content = (folder / name).read_bytes()
+        facts[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    groups = [list(group["param_names"]) for group in optimizer.param_groups]
+    state = {"format": "gptlib checkpoint", "version": 1, "step": 7, **STATE}
+    state |= {"model": TINY.to_dict(), "parameter_groups": groups, "files": facts}
+    digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    (folder / "state.json").write_text(json.dumps({**state, "sha256": digest}, indent=1))
+    other = trained(seed=1)
+    restore_checkpoint(load_checkpoint(tmp_path), *other)
+    assert same(numbers(*other), numbers(model, optimizer))
+    rewrite(folder / "state.json", lambda state: state.update(version=2))
+    with pytest.raises(CheckpointError, match=r"'version': 2.* use the gptlib that wrote it"):
+        load_checkpoint(folder)
+
+
+def test_a_model_for_use_needs_no_optimizer(copy, tmp_path):
+    content = bytearray((copy / FILES[1]).read_bytes())
     content[-1] ^= 1  # altered: it is not even read
-    (folder / FILES[1]).write_bytes(content)
-    for place in (tmp_path, folder):
+    (copy / FILES[1]).write_bytes(content)
+    for place in (tmp_path, copy):
         model, tokenizer = load_model(place)
         assert tokenizer is None and not model.training
-        expected = trained()[0].state_dict()
-        assert all(torch.equal(expected[name], t) for name, t in model.state_dict().items())
+        assert same({"": model.state_dict()}, {"": trained()[0].state_dict()})
 
 
 def test_the_tokenizer_comes_with_the_model_and_must_be_its_own(tmp_path):
@@ -88,12 +142,101 @@ def test_a_compiled_model_is_saved_under_clean_names(tmp_path):
     model, optimizer = trained()
     compiled = torch.compile(model)  # lazy: nothing is compiled before the first call
     save_checkpoint(tmp_path, compiled, optimizer, {**STATE, "step": 1})
-    names = load_checkpoint(tmp_path).tensors["model.safetensors"]
-    assert names.keys() == model.state_dict().keys()
-    assert not any("_orig_mod" in name for name in names)
+    found = load_checkpoint(tmp_path).tensors["model.safetensors"]
+    assert found.keys() == model.state_dict().keys()
 
 
-# What is refused
+MEMORY = """
+import sys, threading, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from checkpoints import STATE, trained
+from gptlib.config import GPTConfig
+from gptlib.training.checkpoint import save_checkpoint
+config = GPTConfig(vocab_size=5_000, context_length=8, n_layers=4, n_heads=8, width=512)
+model, optimizer = trained(config=config)
+optimizer.zero_grad()
+def anonymous():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon"))
+save_checkpoint(Path({run!r}), model, optimizer, {{**STATE, "step": 1}})
+seen, done = [anonymous()], threading.Event()
+def watch():
+    while not done.wait(0.001):
+        seen.append(anonymous())
+watcher = threading.Thread(target=watch)
+watcher.start()
+save_checkpoint(Path({run!r}), model, optimizer, {{**STATE, "step": 2}})
+done.set()
+watcher.join()
+print(max(seen) - seen[0], sum(p.nbytes for p in model.parameters()), len(seen))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux keeps the record")
+def test_saving_takes_no_memory_for_a_copy_of_the_model(tmp_path):
+    script = MEMORY.format(tests=str(Path(__file__).parent), run=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    risen, model, looks = map(int, done.stdout.split())
+    assert model > 60e6 and looks > 20 and risen < model / 10, done.stderr
+
+
+# What stays on the disk
+
+
+def test_the_two_newest_and_the_best_are_kept(tmp_path):
+    for step in (1, 2, 3, 4, 5):
+        save(tmp_path, step=step, best_step=2)
+    assert names(tmp_path) == ["step-00000002", "step-00000004", "step-00000005"]
+
+
+def test_checkpoints_are_in_the_order_of_their_steps_and_nothing_else_is_one(tmp_path):
+    for name in ("step-123456789", "step-00000020", "step-abcdefgh", "step-1", "best", ".step-7"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000020", "step-123456789"]
+
+
+def test_steps_after_the_one_just_written_are_not_counted_among_the_newest(tmp_path):
+    for step in (1, 2, 8, 9):
+        save(tmp_path, step=step, best_step=1)
+    for step in (8, 9):
+        (tmp_path / "checkpoints" / f"step-{step:08d}" / "state.json").unlink()
+    save(tmp_path, step=3)
+    assert names(tmp_path)[:2] == ["step-00000001", "step-00000003"]
+    save(tmp_path, step=8, seed=8)  # a damaged one of the same step gives way
+    assert load_checkpoint(tmp_path / "checkpoints" / "step-00000008").state["step"] == 8
+
+
+def test_what_cannot_be_deleted_is_a_warning_and_the_new_one_is_there(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise OSError(13, "Permission denied")
+
+    for step in (1, 2):
+        save(tmp_path, step=step)
+    monkeypatch.setattr(files, "delete_folder", refuse)
+    with pytest.warns(UserWarning, match="step-00000001 could not be deleted"):
+        save(tmp_path, step=3)
+    assert load_checkpoint(tmp_path).state["step"] == 3
+
+
+def test_what_a_killed_session_left_is_removed_and_nothing_else(intact, copy, tmp_path):
+    for name in (
+        ".step-00000001.part",
+        ".step-00000001.old",  # the new one has its name already
+        ".step-00000005.old",  # it had just given way, and comes back
+        ".step-00000002.0123abcd.gone",  # as the first version of the package named them
+    ):
+        shutil.copytree(intact, copy.with_name(name))
+    for name in (".metrics.jsonl.0123abcd.part", "tokenizer/.vocab.json.0123abcd.part"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("half a fi")
+    (tmp_path / "checkpoints" / ".notes").mkdir()
+    (copy.with_name(".step-00000003.part")).symlink_to(intact)
+    remove_leftovers(tmp_path)
+    left = [".notes", ".step-00000003.part", "step-00000001", "step-00000005"]
+    assert names(tmp_path) == left and load_checkpoint(intact)
+    assert sorted(os.listdir(tmp_path)) == ["checkpoints", "tokenizer"]
+    assert os.listdir(tmp_path / "tokenizer") == []
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -102,136 +245,157 @@ def test_a_model_that_is_lost_does_not_push_out_one_that_is_not(tmp_path, value)
     model, optimizer = trained()
     with torch.no_grad():
         model.blocks[0].ln_2.bias[2] = value
-    with pytest.raises(CheckpointError, match=r"step 2: blocks\.0\.ln_2\.bias holds NaN or inf"):
+    with pytest.raises(CheckpointError, match=rf"step 2: {BIAS} holds NaN or inf"):
         save_checkpoint(tmp_path, model, optimizer, {**STATE, "step": 2})
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
+    assert names(tmp_path) == ["step-00000001"]
+    with torch.no_grad():
+        model.blocks[0].ln_2.bias[:] = 3e38  # finite, though their sum is not
+    assert save_checkpoint(tmp_path, model, optimizer, {**STATE, "step": 2})
 
 
-CHANGES = [{"width": 8}, {"n_layers": 2}, {"qkv_bias": False}, {"vocab_size": 6}]
+FAILING = [(module, "save_file"), (files, "file_facts"), (files, "write_manifest")]
 
 
-@pytest.mark.parametrize("changes", CHANGES)
-def test_another_model_is_refused_before_anything_changes(intact, changes):
-    model, optimizer = trained(config=GPTConfig.from_dict({**TINY.to_dict(), **changes}))
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"the model|model that it was made from"):
-        restore_checkpoint(load_checkpoint(intact), model, optimizer)
-    assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
+@pytest.mark.parametrize("owner, name", FAILING, ids=["tensors", "hashes", "state"])
+def test_a_disk_that_is_full_leaves_nothing_and_the_one_before(tmp_path, monkeypatch, owner, name):
+    save(tmp_path, step=1)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(owner, name, full)
+    with pytest.raises(FolderError, match=r"step-00000002 could not be .*No space left on device"):
+        save(tmp_path, step=2)
+    assert names(tmp_path) == ["step-00000001"]
+    assert load_checkpoint(tmp_path).state["step"] == 1
 
 
-def test_moments_of_another_shape_are_refused_before_the_model_changes(tmp_path):
-    model, optimizer = trained()
-    state = optimizer.state[model.ln_final.bias]
-    state["exp_avg"] = state["exp_avg"].double()
-    folder = save_checkpoint(tmp_path, model, optimizer, {**STATE, "step": 1})
-    other, its_optimizer = trained(seed=1)
-    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"ln_final\.bias\.exp_avg is \(4,\) torch\.float64"):
-        restore_checkpoint(load_checkpoint(folder), other, its_optimizer)
-    assert all(torch.equal(before[name], t) for name, t in other.state_dict().items())
+def test_without_room_nothing_is_begun_and_the_numbers_are_named(tmp_path, monkeypatch):
+    model, optimizer = trained(frozen=[BIAS])
+    learned = sum(p.numel() for p in model.parameters()) - 4
+    needed = 1.05 * 4 * (3 * learned + 4)  # bytes: parameters, and moments of those that learn
+    free = {"bytes": needed - 1}
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free["bytes"]))
+    message = r"has 0\.0 MB free, a checkpoint needs 0\.0 MB: make room there or choose another"
+    with pytest.raises(CheckpointError, match=message):
+        save_checkpoint(tmp_path / "run", model, optimizer, {**STATE, "step": 1})
+    assert os.listdir(tmp_path) == []
+    free["bytes"] = needed
+    assert save_checkpoint(tmp_path / "run", model, optimizer, {**STATE, "step": 1})
+
+
+def test_a_run_without_room_for_a_checkpoint_ends_before_its_first_step(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
+    with pytest.raises(CheckpointError, match=r"run has 0\.0 MB free, a checkpoint needs"):
+        trainer_of(tmp_path / "run", CONFIG)
+    assert os.listdir(tmp_path) == []
+
+
+# What is refused
+
+
+def test_two_hundred_damages_are_refused_and_the_one_before_stands_in(tmp_path):
+    before, newest = save(tmp_path, step=1, seed=1), save(tmp_path, step=2, seed=2)
+    expected = load_checkpoint(before).tensors
+    assert not same(expected, load_checkpoint(newest).tensors)
+    for file, kind in mutations(newest, FILES):
+        with pytest.raises(CheckpointError, match=f"is damaged: .*{file}") as caught:
+            load_checkpoint(newest)
+        assert "\n" not in str(caught.value), (file, kind)
+        with pytest.warns(UserWarning, match="step-00000002 is damaged.*the one before"):
+            found = load_checkpoint(tmp_path)
+        assert found.state["step"] == 1 and same(found.tensors, expected)
+    assert load_checkpoint(tmp_path).state["step"] == 2
+
+
+def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
+    trainer_of(tmp_path, CONFIG.with_changes(steps=2)).train()
+    (checkpoints(tmp_path)[0] / "state.json").unlink()
+    for use in (load_checkpoint, load_model):
+        with pytest.warns(UserWarning), pytest.raises(CheckpointError, match="all 1 checkpoints"):
+            use(tmp_path)
+    with pytest.warns(UserWarning), pytest.raises(CheckpointError, match="all 1 checkpoints are"):
+        trainer_of(tmp_path, CONFIG.with_changes(steps=2)).train(resume=True)
+
+
+def test_a_model_without_a_run_is_named_and_its_way_out(tmp_path):
+    trainer = trainer_of(tmp_path, CONFIG)
+    state = {"fingerprints": trainer.run.fingerprints, "step": 0}
+    save_checkpoint(tmp_path, trainer.model, trainer.optimizer, state)
+    with pytest.raises(CheckpointError, match="a model without a run: export it, and begin a run"):
+        trainer.train(resume=True)
+
+
+def test_a_folder_without_checkpoints_is_named(tmp_path):
+    for use in (load_checkpoint, load_model):
+        with pytest.raises(CheckpointError, match="no checkpoint: train a model first"):
+            use(tmp_path / "nowhere")
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_named(copy, tmp_path):
+    renamed = copy.rename(copy.with_name("step-00000007"))
+    with pytest.raises(CheckpointError, match="it is step 1, renamed"):
+        load_checkpoint(renamed)
+    assert load_checkpoint(renamed.rename(tmp_path / "best")).state["step"] == 1
+
+
+@pytest.mark.parametrize("key", ["step", "files", "parameter_groups", "fingerprints", "model"])
+def test_a_state_that_lacks_what_it_must_say_is_damaged_though_its_hash_is_right(copy, key):
+    rewrite(copy / "state.json", lambda state: state.pop(key))
+    with pytest.raises(CheckpointError, match=f"is damaged: state.json lacks '{key}'"):
+        load_checkpoint(copy)
+
+
+class Trap:
+    """Would leave a mark if a pickle were read."""
+
+    def __reduce__(self):
+        return (Path.touch, (Path("pickle-was-read"),))
+
+
+def test_a_pickle_under_our_name_is_not_unpickled(copy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (copy / FILES[0]).write_bytes(pickle.dumps(Trap()))
+    facts = file_facts(copy / FILES[0])
+    rewrite(copy / "state.json", lambda state: state["files"].update({FILES[0]: facts}))
+    with pytest.raises(CheckpointError, match=r"step-00000001 is damaged: .*deserializ"):
+        load_checkpoint(copy)
+    assert not (tmp_path / "pickle-was-read").exists()
 
 
 def forget(state):
-    state.clear()
+    del state["exp_avg"]
 
 
 def remember_more(state):
     state["max_exp_avg_sq"] = torch.zeros(4)
 
 
-@pytest.mark.parametrize("change", [forget, remember_more])
-def test_moments_too_few_or_too_many_are_refused_before_the_model_changes(tmp_path, change):
+def remember_finer(state):
+    state["exp_avg"] = state["exp_avg"].double()
+
+
+OTHERS = {
+    "width": ({"width": 8}, None, r"is \(.*4.*\) torch.float32, in the model \(.*8"),
+    "layers": ({"n_layers": 2}, None, "groups other parameters"),
+    "biases": ({"qkv_bias": False}, None, "groups other parameters"),
+    "vocabulary": ({"vocab_size": 6}, None, r"token_embedding.weight is \(5, 4\).*\(6, 4\)"),
+    "a moment too few": ({}, forget, r"ln_final\.bias\.exp_avg is missing"),
+    "a moment too many": ({}, remember_more, r"bias\.max_exp_avg_sq is .* in the model missing"),
+    "finer moments": ({}, remember_finer, r"ln_final\.bias\.exp_avg is \(4,\) torch\.float64"),
+}
+
+
+@pytest.mark.parametrize("changes, spoil, words", OTHERS.values(), ids=OTHERS)
+def test_another_model_is_refused_before_anything_changes(tmp_path, changes, spoil, words):
     model, optimizer = trained()
-    change(optimizer.state[model.ln_final.bias])
+    if spoil:
+        spoil(optimizer.state[model.ln_final.bias])
     folder = save_checkpoint(tmp_path, model, optimizer, {**STATE, "step": 1})
-    other, its_optimizer = trained(seed=1)
-    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"missing or unknown tensors \(ln_final\.bias\."):
-        restore_checkpoint(load_checkpoint(folder), other, its_optimizer)
-    assert all(torch.equal(before[name], t) for name, t in other.state_dict().items())
-
-
-LACKING = ["step", "model", "parameter_groups", "fingerprints", "files"]
-
-
-@pytest.mark.parametrize("key", LACKING)
-def test_a_state_that_lacks_what_it_must_say_is_damaged_though_its_seal_is_right(
-    intact, tmp_path, key
-):
-    folder = copy_of(intact, tmp_path)
-    reseal(folder, lambda state: state.pop(key))
-    with pytest.raises(CheckpointError, match=f"lacks '{key}'|lists no files"):
-        load_checkpoint(folder)
-    reseal(folder, lambda state: state.update({key: "words"}))
-    with pytest.raises(CheckpointError, match=f"gives 'words' as {key}|lists no files"):
-        load_checkpoint(folder)
-
-
-SHAPES = [{"width": "x"}, {"dropout": "x"}, {"wings": 2}, {"vocab_size": -1}, {"n_heads": None}]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_model_without_a_shape_is_damaged(intact, tmp_path, shape):
-    folder = copy_of(intact, tmp_path)
-    reseal(folder, lambda state: state["model"].update(shape))
-    with pytest.raises(CheckpointError, match="its model has no shape"):
-        load_model(folder)
-
-
-def test_a_checkpoint_under_the_name_of_another_step_is_named(intact, tmp_path):
-    folder = copy_of(intact, tmp_path)
-    renamed = folder.rename(folder.with_name("step-00000007"))
-    with pytest.raises(CheckpointError, match="it is step 1, renamed"):
-        load_checkpoint(renamed)
-    elsewhere = renamed.rename(tmp_path / "best")
-    assert load_checkpoint(elsewhere).state["step"] == 1
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_a_missing_file_is_named(intact, tmp_path, file):
-    folder = copy_of(intact, tmp_path)
-    (folder / file).unlink()
-    with pytest.raises(CheckpointError, match=f"step-00000001 is damaged: .*{file}"):
-        load_checkpoint(folder)
-
-
-@pytest.mark.parametrize("file", FILES[:2])
-def test_a_state_that_knows_nothing_of_a_file_is_damaged(intact, tmp_path, file):
-    folder = copy_of(intact, tmp_path)
-    (folder / file).unlink()
-    reseal(folder, lambda state: state["files"].pop(file))
-    with pytest.raises(CheckpointError, match=f"it has no {file}"):
-        load_checkpoint(folder)
-
-
-# Falling back
-
-
-def test_the_one_before_stands_in_for_a_damaged_one_with_a_warning(tmp_path):
-    save(tmp_path, step=1)
-    newest = save(tmp_path, step=2)
-    (newest / "model.safetensors").write_bytes(b"half a fi")
-    with pytest.warns(UserWarning, match="step-00000002 is damaged"):
-        assert load_checkpoint(tmp_path).state["step"] == 1
-
-
-def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
-    for step in (1, 2):
-        (save(tmp_path, step=step) / "state.json").unlink()
-    with pytest.warns(UserWarning), pytest.raises(CheckpointError, match="all 2 checkpoints are"):
-        load_checkpoint(tmp_path)
-
-
-def test_a_folder_without_checkpoints_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint: train a model first"):
-        load_checkpoint(tmp_path)
-    with pytest.raises(CheckpointError, match="no checkpoint"):
-        load_model(tmp_path / "nowhere")
-
-
-def test_a_damaged_checkpoint_is_replaced_by_the_same_step(tmp_path):
-    folder = save(tmp_path)
-    (folder / "model.safetensors").write_bytes(b"")
-    save(tmp_path)
-    assert load_checkpoint(folder).state["step"] == 1
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
+    other = trained(seed=1, config=GPTConfig.from_dict({**TINY.to_dict(), **changes}))
+    before = numbers(*other)
+    with pytest.raises(CheckpointError, match=words):
+        restore_checkpoint(load_checkpoint(folder), *other)
+    assert same(numbers(*other), before)

@@ -1,10 +1,12 @@
 """``python -m gptcourse``: one-line errors, notebooks that are run, refreshed and opened."""
 
-import subprocess
+import os
 import sys
 
 import pytest
 from course_notebooks import code, write
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
+from nbformat.v4 import new_output
 
 from gptcourse import cli, paths
 from gptcourse.notebooks import guards, runner
@@ -82,40 +84,70 @@ def test_refresh_checks_then_writes_then_stores(gptcourse, course):
     assert guards.complaints(course / "81_good.ipynb") == []
 
 
-def test_open_starts_jupyterlab_on_the_notebooks(gptcourse, course, monkeypatch):
-    started = []
+@pytest.fixture
+def opened(gptcourse, course, monkeypatch, tmp_path):
+    """Open a folder, up to where this process would turn into JupyterLab; return its options."""
 
-    def run(command, env):
-        started.append((command, env))
-        return subprocess.CompletedProcess(command, 0)
+    class Started(Exception):
+        pass
 
-    monkeypatch.setattr(subprocess, "run", run)
-    assert gptcourse("open")[0] == 0
-    ((command, env),) = started
-    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
-    assert f"--ServerApp.root_dir={course.parent}" in command
-    assert "--LabApp.default_url=/lab/tree/notebooks" in command
-    assert env["PYTHONPATH"].startswith(str(paths.REPOSITORY))
+    def start(program, command, env):
+        assert command[:3] == [program, "-m", "jupyterlab"]
+        assert env["PYTHONPATH"].startswith(str(paths.REPOSITORY))
+        raise Started(command[3:])
+
+    monkeypatch.setattr(os, "execve", start)
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+
+    def run(*arguments):
+        with pytest.raises(Started) as started:
+            gptcourse("open", *arguments)
+        return started.value.args[0]
+
+    return run
 
 
-def test_open_starts_jupyterlab_on_an_edition_wherever_it_is(
-    gptcourse, course, monkeypatch, tmp_path_factory
-):
-    started = []
+def test_open_shows_the_first_notebook(opened, course):
+    first, second, *_ = opened()
+    assert first == f"--ServerApp.root_dir={course.parent}"
+    assert second == "--LabApp.default_url=/lab/tree/notebooks/81_good.ipynb"
 
-    def run(command, env):
-        started.append((command, env))
-        return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(subprocess, "run", run)
+def test_open_takes_an_edition_wherever_it_is(opened, gptcourse, course, tmp_path_factory):
     inside, outside = course.parent / "my course", tmp_path_factory.mktemp("mine")
     inside.mkdir()
-    assert [gptcourse("open", str(folder))[0] for folder in (inside, outside)] == [0, 0]
-    assert f"--ServerApp.root_dir={course.parent}" in started[0][0]
-    assert "--LabApp.default_url=/lab/tree/my%20course" in started[0][0]
-    assert f"--ServerApp.root_dir={outside}" in started[1][0]
-    code, _, error = gptcourse("open", str(outside / "none"))
+    write(inside / "82_next.ipynb")
+    first, second, *_ = opened(inside)
+    assert first == f"--ServerApp.root_dir={course.parent}"
+    assert second == "--LabApp.default_url=/lab/tree/my%20course/82_next.ipynb"
+    assert opened(outside)[0] == f"--ServerApp.root_dir={outside}"
+    code, _, error = gptcourse("open", outside / "none")
     assert code == 2 and "there is no folder" in error
+
+
+def test_open_hands_further_options_to_jupyterlab(opened, course):
+    for arguments in (("--allow-root", "--port=9"), (course, "--allow-root", "--port=9")):
+        *_, first, second = opened(*arguments)
+        assert (first, second) == ("--allow-root", "--port=9")
+
+
+def trusted(path):
+    """Whether Jupyter's server tells the page that it may show all that the outputs hold."""
+    manager = LargeFileManager(root_dir=str(path.parent), parent=None)
+    cells = manager.get(path.name)["content"]["cells"]
+    return all(cell["metadata"]["trusted"] for cell in cells if cell["cell_type"] == "code")
+
+
+def test_open_lets_the_courses_own_drawings_be_seen_and_trusts_no_other(opened, course, tmp_path):
+    drawn = code("drawing('map-01')")
+    drawn.outputs = [new_output("display_data", {"image/svg+xml": "<svg/>", "text/plain": "a map"})]
+    own = write(course / "83_drawn.ipynb", drawn)
+    other = write(tmp_path / "handed in" / "83_drawn.ipynb", drawn, code("1"))
+    (course / "84_broken.ipynb").write_text("{")
+    opened(other.parent)
+    assert not trusted(own)
+    opened()
+    assert trusted(own) and not trusted(other)
 
 
 def test_ctrl_c_is_one_word(gptcourse, monkeypatch):

@@ -5,14 +5,12 @@ import pytest
 from course_notebooks import code, notebook, write
 
 from gptcourse.errors import CourseError
-from gptcourse.notebooks.quotes import Quote
-from gptcourse.notebooks.refresh import links, refresh, refresh_notebook
+from gptcourse.notebooks.in_step import links, refresh, refresh_notebook
 from gptcourse.publish import publish
 from gptcourse.setup import HOME, Address, setup_cell
 
 PART = 'def double(x: int) -> int:\n    """Twice."""\n    return 2 * x  # exact\n'
 CELL = "# part.py\ndef double(x: int) -> int:\n    return 2 * x  # exact"
-QUOTES = {"01_title": [Quote("part.py", ("double",))]}
 
 
 @pytest.fixture
@@ -22,11 +20,11 @@ def root(tmp_path):
 
 
 def test_an_in_step_cell_is_written_from_the_package(root):
-    book = notebook(code("# part.py", ["in-step"]))
-    difference = refresh_notebook(book, "01_title", root, QUOTES)
+    book = notebook(code("# part.py\ndef double(): pass", ["in-step"]))
+    difference = refresh_notebook(book, "01_title", root)
     assert book.cells[2].source == CELL
     assert "+def double(x: int) -> int:" in difference and "01_title.ipynb, cell 3" in difference
-    assert refresh_notebook(book, "01_title", root, QUOTES) == ""
+    assert refresh_notebook(book, "01_title", root) == ""
 
 
 @pytest.mark.parametrize(
@@ -35,7 +33,7 @@ def test_an_in_step_cell_is_written_from_the_package(root):
 def test_a_changed_definition_comment_or_hint_is_a_difference(root, old, new):
     book = notebook(code(CELL, ["in-step"]))
     (root / "part.py").write_text(PART.replace(old, new))
-    difference = refresh_notebook(book, "01_title", root, QUOTES)
+    difference = refresh_notebook(book, "01_title", root)
     assert any(line.startswith("-") and old in line for line in difference.splitlines())
     assert any(line.startswith("+") and new in line for line in difference.splitlines())
 
@@ -43,23 +41,38 @@ def test_a_changed_definition_comment_or_hint_is_a_difference(root, old, new):
 def test_a_changed_docstring_is_none(root):
     book = notebook(code(CELL, ["in-step"]))
     (root / "part.py").write_text(PART.replace("Twice.", "Two times."))
-    assert refresh_notebook(book, "01_title", root, QUOTES) == ""
+    assert refresh_notebook(book, "01_title", root) == ""
 
 
 def test_outputs_stay_when_a_cell_is_rewritten(root):
-    book = notebook(code("# part.py\nold", ["in-step"], output="kept"))
-    refresh_notebook(book, "01_title", root, QUOTES)
+    book = notebook(code("# part.py\ndouble = 1", ["in-step"], output="kept"))
+    refresh_notebook(book, "01_title", root)
     assert book.cells[2].outputs[0].text == "kept"
 
 
+def test_the_order_in_the_cell_is_the_order_of_the_quotation(root):
+    (root / "part.py").write_text("A = 1\n\n\ndef double(): pass\n\n\nB: int = 2\n")
+    book = notebook(code("# part.py\nB = A = 0\nclass double: pass", ["in-step"]))
+    refresh_notebook(book, "01_title", root)
+    due = "# part.py\nB: int = 2\n\n\nA = 1\n\n\ndef double(): pass"
+    assert book.cells[2].source == due
+
+
 @pytest.mark.parametrize(
-    ("cells", "words"),
-    [([], "has 0 in-step cells"), (["# part.py", "# part.py"], "2 in-step"), (["# x.py"], "x.py")],
+    ("source", "words"),
+    [
+        ("def double(): pass", "cell 3 is tagged in-step but begins with 'def double"),
+        ("# double", "cell 3 is tagged in-step but begins with '# double': name the file"),
+        ("# part.py", "cell 3 is tagged in-step but defines nothing: write def name"),
+        ("# part.py\ndef double(:", "cell 3 is tagged in-step but defines nothing"),
+        ("# x.py\ndef double(): pass", "no file x.py to quote double from"),
+        ("# part.py\ndef triple(): pass", "part.py defines no triple: it defines double"),
+    ],
 )
-def test_cells_that_the_list_does_not_know_are_a_named_error(root, cells, words):
-    book = notebook(*(code(source, ["in-step"]) for source in cells))
+def test_an_in_step_cell_that_does_not_say_what_it_quotes_is_a_named_error(root, source, words):
+    book = notebook(code(source, ["in-step"]))
     with pytest.raises(CourseError, match=words):
-        refresh_notebook(book, "01_title", root, QUOTES)
+        refresh_notebook(book, "01_title", root)
 
 
 def test_check_writes_nothing_and_refresh_does(tmp_path):
@@ -82,8 +95,8 @@ def test_without_an_address_a_notebook_has_no_links():
 @pytest.fixture
 def checkout(tmp_path):
     """What publish touches, in a folder of its own."""
-    (tmp_path / "gptlib" / "course").mkdir(parents=True)
-    (tmp_path / "gptlib" / "course" / "setup_cell.py").write_text(
+    (tmp_path / "gptcourse").mkdir()
+    (tmp_path / "gptcourse" / "setup.py").write_text(
         f'# above\nHOME = Address("{HOME.repository}", "{HOME.tag}")\n# below\n'
     )
     (tmp_path / "README.md").write_text(

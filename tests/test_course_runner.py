@@ -1,6 +1,7 @@
 """The course runs to its end, tells what failed, and keeps pages of everything."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,13 +11,12 @@ import nbformat
 import pytest
 from course_notebooks import code, notebook, write
 
-from gptcourse import STORED
+from gptcourse import STORED, paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.notebook_files import find_notebooks
 from gptcourse.notebooks.pages import write_pages
 from gptcourse.notebooks.runner import run_course
 from gptcourse.notebooks.stored import store_outputs
-from gptlib import paths
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +114,20 @@ def test_stored_outputs_are_the_same_each_time_and_carry_no_time(tmp_path):
     assert path.read_bytes() == first
     book = nbformat.read(path, 4)
     assert [cell.id for cell in book.cells] == ["cell-01", "cell-02", "cell-03"]
-    assert book.metadata.language_info == {"name": "python"}
+    assert "version" not in book.metadata.language_info
     assert book.cells[2].outputs[0].text == "1\n2\n" and book.cells[2].execution_count == 2
+
+
+def test_nbval_compares_a_notebook_from_whatever_folder_pytest_is_called_in(tmp_path):
+    for name in ("conftest.py", "pyproject.toml", "tests/nbval_sanitize.cfg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(paths.REPOSITORY / name, tmp_path / name)
+    same = code("print(object())", output="<object object at 0x123456>\n")
+    path = write(tmp_path / "notebooks/81_first.ipynb", same, code("1", output="2\n"), setup="pass")
+    variables = {**os.environ, "PYTHONPATH": str(paths.REPOSITORY)}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", path.name]
+    done = subprocess.run(command, cwd=path.parent, env=variables, capture_output=True, text=True)
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
 
 
 def test_a_notebook_that_fails_is_not_stored(tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -137,6 +138,28 @@ def test_links_that_open_the_worked_notebook_elsewhere_are_left_out():
     assert "Colab" not in learner_edition(book, {}).cells[0].source
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda cells: cells[3].metadata.pop("tags"), "cell 6 holds an answer: tag it solution"),
+        (lambda cells: cells.pop(3), "cell 4 sets an exercise, but no solution"),
+        (
+            lambda cells: cells.append(code(solution("more", "    return 1"))),
+            "cell 13 holds an answer",
+        ),
+        (lambda cells: cells.append(code("def my_f():\n    return 1")), "cell 13 holds an answer"),
+        (lambda cells: cells.append(code("def f(): 1\ncheck.f(f)", ["solution"])), "(my_f)"),
+    ],
+)
+def test_an_answer_that_would_be_published_is_refused(tmp_path, change, words):
+    cells = planted()
+    change(cells)
+    write(tmp_path / "notebooks" / "81_planted.ipynb", *cells)
+    with pytest.raises(CourseError, match=f"81_planted.ipynb: .*{re.escape(words)}"):
+        write_edition([], tmp_path / "out", PLANTED_GIVENS, tmp_path / "notebooks")
+    assert not (tmp_path / "out").exists()
+
+
 # The folder
 
 
@@ -155,14 +178,25 @@ def test_an_edition_is_written_and_renewed_and_others_stay(notebooks, tmp_path):
     assert names(out.parent) == ["learner"]
 
 
-def test_an_empty_folder_and_one_that_was_looked_at_are_taken(notebooks, tmp_path):
+def opened(out):
+    """Do what JupyterLab does with a notebook that is only looked at."""
+    book = nbformat.read(out / "81_planted.ipynb", 4)
+    book.metadata.kernelspec.display_name = "Python 3 (ipykernel)"
+    book.metadata.language_info.version = "3.12.1"
+    nbformat.write(book, out / "81_planted.ipynb")
+    (out / ".ipynb_checkpoints").mkdir()
+
+
+@pytest.mark.parametrize("change", [opened, lambda out: (out / "81_planted.ipynb").unlink()])
+def test_what_holds_no_work_is_renewed(notebooks, tmp_path, change):
     out = tmp_path / "learner"
     out.mkdir()
+    (out / ".DS_Store").touch()
     write_edition([], out, PLANTED_GIVENS, notebooks)
-    (out / ".ipynb_checkpoints").mkdir()
-    (out / ".ipynb_checkpoints" / "81_planted-checkpoint.ipynb").write_text("{}")
+    before = (out / "81_planted.ipynb").read_bytes()
+    change(out)
     write_edition([], out, PLANTED_GIVENS, notebooks)
-    assert names(out / ".ipynb_checkpoints") == ["81_planted-checkpoint.ipynb"]
+    assert (out / "81_planted.ipynb").read_bytes() == before
 
 
 def learner_works(out):
@@ -170,12 +204,15 @@ def learner_works(out):
     path.write_text(path.read_text().replace("not done yet", "done"))
 
 
+def everything(out):
+    return {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
 @pytest.mark.parametrize(
     "change",
     [
         learner_works,
-        lambda out: (out / "mine.txt").write_text("x"),
-        lambda out: (out / "data").mkdir(),
+        lambda out: (out / "81_planted.ipynb").write_text("{"),
         lambda out: (out / MANIFEST).unlink(),
         lambda out: (out / MANIFEST).write_text("[]"),
         lambda out: (out / MANIFEST).write_text(json.dumps({"files": None})),
@@ -185,39 +222,59 @@ def test_a_learners_work_is_never_overwritten(notebooks, tmp_path, change):
     out = tmp_path / "learner"
     write_edition([], out, PLANTED_GIVENS, notebooks)
     change(out)
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    with pytest.raises(CourseError, match="nothing was changed there; give a new folder"):
+    before = everything(out)
+    with pytest.raises(CourseError, match=r"nothing was changed; (rename it|give a new folder)"):
         write_edition([], out, PLANTED_GIVENS, notebooks)
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert everything(out) == before
     assert names(tmp_path) == ["learner", "notebooks"]
 
 
-def test_the_notebooks_themselves_and_files_are_refused(notebooks, tmp_path):
+def test_one_notebook_is_renewed_beside_a_learners_work(notebooks, tmp_path):
+    out = tmp_path / "learner"
+    write_edition([], out, PLANTED_GIVENS, notebooks)
+    learner_works(out)
+    (out / "mine.txt").write_text("x")
+    (out / "82_other.ipynb").rename(out / "82_mine.ipynb")
+    before = everything(out)
+    write_edition(["82"], out, PLANTED_GIVENS, notebooks)
+    fresh = {out / "82_other.ipynb": before[out / "82_mine.ipynb"]}
+    after = everything(out)
+    assert after | {out / MANIFEST: b""} == before | fresh | {out / MANIFEST: b""}
+
+
+def test_the_notebooks_themselves_other_folders_and_files_are_refused(notebooks, tmp_path):
     (tmp_path / "file").write_text("x")
-    for out in (notebooks, tmp_path / "file", tmp_path / "file" / "learner"):
+    before = everything(tmp_path)
+    for out in (notebooks, tmp_path, tmp_path / "file", tmp_path / "file" / "learner"):
         with pytest.raises(CourseError):
             write_edition([], out, PLANTED_GIVENS, notebooks)
+    assert everything(tmp_path) == before
 
 
-@pytest.mark.parametrize(("there", "failing"), [(False, 1), (True, 1), (True, 2)])
-def test_nothing_half_written_is_left(notebooks, tmp_path, monkeypatch, there, failing):
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_full_disk_leaves_whole_notebooks_and_the_next_try_works(
+    notebooks, tmp_path, monkeypatch, failing
+):
     out = tmp_path / "learner"
-    if there:
-        write_edition([], out, PLANTED_GIVENS, notebooks)
-    before = names(out) if there else None
-    rename, calls = os.rename, []
+    write_edition([], out, PLANTED_GIVENS, notebooks)
+    for name in ("81_planted", "82_other"):
+        write(notebooks / f"{name}.ipynb", code("2"))
+    replace, calls = os.replace, []
 
     def full(old, new):
         calls.append(new)
         if len(calls) == failing:
             raise OSError(28, "No space left on device")
-        rename(old, new)
+        replace(old, new)
 
-    monkeypatch.setattr(os, "rename", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError):
         write_edition([], out, PLANTED_GIVENS, notebooks)
-    assert names(tmp_path) == (["learner"] if there else []) + ["notebooks"]
-    assert not there or names(out) == before
+    renewed = [code_cells(read_notebook(p))[1].source == "2" for p in sorted(out.glob("*.ipynb"))]
+    assert renewed == [failing > 2, False]
+    assert names(out) == [MANIFEST, "81_planted.ipynb", "82_other.ipynb"]
+    write_edition([], out, PLANTED_GIVENS, notebooks)
+    assert "2" == code_cells(read_notebook(out / "82_other.ipynb"))[1].source
 
 
 # The committed notebooks

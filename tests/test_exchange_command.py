@@ -1,4 +1,4 @@
-"""export and import as they are typed: a run out and back, and every sort of bad input."""
+"""export as it is typed: a run out, read back, trained further, and every sort of bad input."""
 
 import io
 import shutil
@@ -15,12 +15,13 @@ from tokenizer_texts import darija
 from transformers import AutoTokenizer
 
 import gptlib
-from gptlib import cli
+from gptlib import cli, paths
 from gptlib.commands.exchange import export_run
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.windows import windows
 from gptlib.model import GPT
+from gptlib.pretrained.huggingface import import_model
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 from gptlib.training.checkpoint import load_model
 from gptlib.training.trainer import Trainer
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 Command = Callable[..., tuple[int, str, str]]
 PROMPT = "وحد نهار"
+TEXT = paths.SAMPLES / "sample-story.txt"
 
 
 @pytest.fixture
@@ -115,42 +117,64 @@ def test_the_words_say_what_was_left_out_and_which_weights_these_are(
     assert "| 12 | – |" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_import_gives_the_same_model_and_the_same_text(
-    run: Path, out: Path, typed: Command, tmp_path: Path
+def test_an_exported_folder_reads_back_as_the_same_model_and_writes_the_same_text(
+    run: Path, out: Path, typed: Command
 ) -> None:
-    exit_code, said, _ = typed("import", out, tmp_path / "back")
-    assert exit_code == 0 and f'--model "{tmp_path / "back"}"' in said
-    (before, tokenizer), (after, its_tokenizer) = load_model(run), load_model(tmp_path / "back")
+    (before, tokenizer), (after, its_tokenizer) = load_model(run), import_model(out)
     assert tokenizer and its_tokenizer and its_tokenizer.fingerprint == tokenizer.fingerprint
     assert torch.equal(after.head, before.head)  # the table without its spare rows
     for name, tensor in before.state_dict().items():
         assert name == "token_embedding.weight" or torch.equal(after.state_dict()[name], tensor)
-    texts = {
-        typed("generate", "--model", model, "--prompt", PROMPT, "--temperature", 0)[1]
-        for model in (run, out, tmp_path / "back")
-    }
-    assert len(texts) == 1 and texts.pop().startswith(PROMPT)
+    for command in (["generate", "--prompt", PROMPT, "--temperature", 0], ["evaluate", TEXT]):
+        said = {typed(*command, "--model", model)[:2] for model in (run, out)}
+        assert len(said) == 1 and said.pop()[0] == 0
 
 
-def test_export_of_an_import_is_the_same_but_for_its_card(
-    out: Path, typed: Command, tmp_path: Path
+FURTHER = ["train", "sample-darija", "--sample-every", 0, "--evaluate-batches", 2, "--steps", 2]
+
+
+def test_training_begins_with_the_weights_the_shape_and_the_tokenizer_of_a_folder(
+    run: Path, out: Path, typed: Command, tmp_path: Path
 ) -> None:
-    assert typed("import", out, tmp_path / "back")[0] == 0
-    assert typed("export", tmp_path / "back", tmp_path / "again")[0] == 0
-    before, again = everything(out), everything(tmp_path / "again")
-    assert before.pop("README.md") != again.pop("README.md") and before.pop("loss.png")
-    assert before == again
-    assert "not trained here" in (tmp_path / "again" / "README.md").read_text()
+    (started, tokenizer), unlearned = import_model(out), ["--learning-rate", 1e-30]
+    further = [*FURTHER, *unlearned, "--model", out, "--out", tmp_path / "further"]
+    exit_code, _, err = typed(*further)
+    assert exit_code == 0, err
+    model, its_tokenizer = load_model(tmp_path / "further")
+    assert model.config == started.config
+    assert its_tokenizer and tokenizer and its_tokenizer.fingerprint == tokenizer.fingerprint
+    for name, tensor in started.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], tensor, rtol=0, atol=1e-6)
+    exit_code, out_, _ = typed(*further, "--resume")
+    assert exit_code == 0 and "all 2 steps were trained before" in out_
+    export_run(tmp_path / "further", tmp_path / "again")
+    card = (tmp_path / "again" / "README.md").read_text(encoding="utf-8")
+    assert "from the weights of out for 2 steps" in card and str(out.parent) not in card
 
 
-def test_training_does_not_go_on_in_an_imported_run(
-    out: Path, typed: Command, tmp_path: Path
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--width", 32], "has its shape: leave --width out"),
+        (["--tokenizer", "characters"], "reads tokens of bpe-300, not of characters"),
+        (["--out", "there", "--model", "damaged"], "cut short or damaged"),
+        (["--model", "odd"], "odd holds no config.json"),
+        (["--model", "gone"], "unknown model 'gone'"),
+        (["--model", "untold"], "knows 300 tokens, the tokenizer gpt2 has 50,257"),
+    ],
+)
+def test_a_folder_that_training_cannot_begin_with_is_named(
+    options: list[object], words: str, place: Path, typed: Command
 ) -> None:
-    typed("import", out, tmp_path / "back")
-    command = ["train", "sample-darija", "--tokenizer", tmp_path / "back" / "tokenizer"]
-    shape = ["--context-length", 32, "--n-layers", 2, "--n-heads", 2, "--width", 16]
-    exit_code, _, err = typed(*command, *shape, "--resume", "--out", tmp_path / "back")
-    assert exit_code == 2 and "go on with what the run began with, or begin another" in err
+    for name in ("damaged", "untold"):
+        shutil.copytree(place / "out", place / name)
+    weights = place / "damaged" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
+        (place / "untold" / name).unlink()
+    exit_code, _, err = typed(*FURTHER, "--model", "out", "--out", "new", *options)
+    assert exit_code == 2 and words in err and len(err.splitlines()) == 1
+    assert not (place / "new").exists()
 
 
 @pytest.fixture
@@ -180,12 +204,6 @@ BAD = [
     (["export", "run/checkpoints/step-00000099", "new"], "no run in run/checkpoints"),
     (["export", "run"], "FOLDER"),
     (["export", "run", "new", "--force"], "--force"),
-    (["import", "out", "run"], "run exists: give another folder, or remove it yourself"),
-    (["import", "out", "link"], "link exists"),
-    (["import", "gone", "new"], "no folder gone: give one that holds a model"),
-    (["import", "file", "new"], "no folder file: give one that holds a model"),
-    (["import", "odd", "new"], "odd holds no config.json"),
-    (["import", "run", "new"], "run holds no config.json"),
     (["push", "out", "model"], "'model' is no name of a repository"),
     (["push", "gone", "a/b"], "no folder gone"),
     (["push", "run", "a/b"], "run holds no config.json"),
@@ -201,14 +219,6 @@ def test_bad_input_is_one_line_and_touches_nothing(
     assert exit_code == 2 and words in err and "Traceback" not in err and out == ""
     assert err.startswith("Usage") or len(err.splitlines()) == 1
     assert everything(place) == before and not (place / "new").exists()
-
-
-def test_a_damaged_folder_leaves_no_run_behind(place: Path, typed: Command) -> None:
-    weights = place / "out" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    exit_code, _, err = typed("import", "out", "new")
-    assert exit_code == 2 and "cut short or damaged" in err
-    assert not (place / "new").exists() and not (place / ".new.part").exists()
 
 
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(place: Path, typed: Command) -> None:

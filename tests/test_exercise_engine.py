@@ -5,6 +5,8 @@ import functools
 import itertools
 import math
 import random
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +15,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.interactiveshell import InteractiveShell
 
-from gptcourse.exercises import check
+from gptcourse import check
+from gptcourse.exercises import exercise as exercise_file
 from gptcourse.exercises.catalogue import EXERCISES
 from gptcourse.exercises.comparison import difference
 from gptcourse.exercises.exercise import Case, Exercise, outcomes
@@ -346,6 +350,50 @@ def interrupted(numbers):
 def test_ctrl_c_stops_a_check():
     with pytest.raises(KeyboardInterrupt):
         judge(EXERCISE, interrupted)
+
+
+def test_a_check_that_runs_on_says_so_once_and_ends_as_ever(capsys, monkeypatch):
+    monkeypatch.setattr(exercise_file, "PATIENCE", 0.05)
+    check.merge_heads(lambda *_: time.sleep(0.1) or 1)
+    first, second = capsys.readouterr().out.split("\n", 1)
+    assert first == (
+        "· merge_heads: still running: a loop that never ends? stop with ■ (Interrupt)"
+    )
+    assert second.startswith("✗ merge_heads: wrong") and "still running" not in second
+    monkeypatch.setattr(exercise_file, "PATIENCE", 60)
+    check.merge_heads(len)
+    assert "still running" not in capsys.readouterr().out
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert all(timer.finished.is_set() for timer in timers)
+
+
+ENDLESS = """\
+class MyMLP(MLP):
+    def forward(self, x):
+        raise KeyboardInterrupt  # as ■ does, wherever the code is just then
+
+
+def my_merge_heads(x):
+    return MyMLP.forward(None, x)
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        ("check.merge_heads(my_merge_heads)", "· merge_heads: stopped in line 3 of your cell"),
+        ("swap(mlp=MyMLP)", "· swap: stopped in line 3 of your cell"),
+    ],
+)
+def test_what_is_stopped_says_where_it_was_in_one_line_and_ends_the_run(call, line, capsys):
+    shell = InteractiveShell()
+    shell.run_cell("from gptcourse import check, swap\nfrom gptlib.block import MLP")
+    capsys.readouterr()
+    done = shell.run_cell(ENDLESS + call)
+    assert capsys.readouterr().out == line + "\n"
+    assert isinstance(done.error_in_exec, KeyboardInterrupt)  # the cells behind it do not run
 
 
 def stub(numbers):

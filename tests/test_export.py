@@ -17,9 +17,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 from transformers_twin import random_ids, twins
 
 from gptlib.config import GPTConfig, padded_size
-from gptlib.errors import OutOfPairsWarning, PretrainedError
+from gptlib.errors import FolderError, OutOfPairsWarning, PretrainedError
 from gptlib.files import sha256_of
-from gptlib.generation import CachedGPT, generate
+from gptlib.generation import generate
+from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT
 from gptlib.pretrained import huggingface
 from gptlib.pretrained.huggingface import export_model, import_model
@@ -267,7 +268,7 @@ def test_what_stands_there_is_never_touched(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     (tmp_path / "link").symlink_to("nowhere")
     before = everything(tmp_path)
-    with pytest.raises(PretrainedError, match="exists: give another folder") as refusal:
+    with pytest.raises(FolderError, match="exists: give another folder") as refusal:
         export_model(tmp_path / name, drawn(), None)
     assert "\n" not in str(refusal.value)
     assert everything(tmp_path) == before and (tmp_path / "empty").is_dir()
@@ -276,11 +277,11 @@ def test_what_stands_there_is_never_touched(name: str, tmp_path: Path) -> None:
 def test_a_disk_that_fills_up_leaves_nothing(
     tokenizer: BPETokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(huggingface, "write_file", full)  # the last and largest of the files
-    with pytest.raises(PretrainedError, match=r"No space left on device.*make room"):
+    monkeypatch.setattr(huggingface, "save_file", full)  # the last and largest of the files
+    with pytest.raises(FolderError, match=r"No space left on device.*make room"):
         export_model(tmp_path / "out", drawn(), tokenizer)
     assert everything(tmp_path) == {} and not (tmp_path / "out").exists()
 

@@ -16,7 +16,7 @@ from course_notebooks import SOLUTIONS, code, notebook, planted, solution, write
 from planted_exercises import EXERCISES
 from typer.testing import CliRunner
 
-from gptcourse.cli import course
+from gptcourse.cli import app
 from gptcourse.errors import CourseError
 from gptcourse.grading.apart import Judge
 from gptcourse.grading.grades import Mark, State, csv_text, page_text, write_grades
@@ -458,5 +458,5 @@ def test_the_grader_itself_loads_no_torch():
 
 
 def test_the_help_says_that_this_is_no_sandbox():
-    shown = CliRunner().invoke(course, ["grade", "--help"])
+    shown = CliRunner().invoke(app, ["grade", "--help"])
     assert "no security sandbox" in " ".join(shown.output.split())

@@ -1,5 +1,6 @@
 """What every committed notebook holds to, and a planted fault for each guard."""
 
+import nbconvert
 import nbformat
 import pytest
 from course_notebooks import code, notebook, planted, write
@@ -10,31 +11,42 @@ from gptcourse.errors import CourseError
 from gptcourse.exercises.catalogue import EXERCISES
 from gptcourse.notebooks import guards
 from gptcourse.notebooks.exercise_sections import sections
+from gptcourse.notebooks.in_step import quotes, refresh
 from gptcourse.notebooks.notebook_files import read_notebook
-from gptcourse.notebooks.quotes import QUOTES, Quote
 
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 
 
+def fail_with(found):
+    """Fail with every line that was found; a comparison of lists would show the first alone."""
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
+
+
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 def test_every_committed_notebook_satisfies_every_guard(path):
-    assert guards.complaints(path) == []
+    fail_with(guards.complaints(path))
 
 
-def test_every_listed_notebook_exists_and_every_notebook_is_listed():
-    assert {path.stem for path in COMMITTED} == set(QUOTES)
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_every_notebook_quotes_the_package(path):
+    quoted = list(quotes(read_notebook(path), path.stem))
+    assert len(quoted) >= 2 and all(file.startswith("gptlib/") for file, _ in quoted)
 
 
 def test_each_definition_is_quoted_in_one_notebook_only():
-    assert guards.quoted_twice(QUOTES) == []
+    fail_with(guards.quoted_twice(COMMITTED))
 
 
-def test_a_definition_quoted_twice_is_found():
-    again = {
-        "01": [Quote("a.py", ("f", "g"))],
-        "02": [Quote("a.py", ("g",)), Quote("b.py", ("f",))],
-    }
-    assert guards.quoted_twice(again) == ["a.py: g"]
+def test_a_definition_quoted_twice_is_found(tmp_path):
+    def quoting(file, *names):
+        return code(
+            "\n".join([f"# {file}", *(f"def {name}(): pass" for name in names)]), ["in-step"]
+        )
+
+    one = write(tmp_path / "01_one.ipynb", quoting("a.py", "f", "g"))
+    two = write(tmp_path / "02_two.ipynb", quoting("a.py", "g"), quoting("b.py", "f"))
+    assert guards.quoted_twice([one, two]) == ["a.py: g"]
 
 
 def complaints_about(*cells, tmp_path=None, change=lambda book: None, name="81_title"):
@@ -102,16 +114,15 @@ def test_a_changed_package_definition_or_comment_is_found(tmp_path, old, new):
     source = "def f():\n    # The floor\n    return available()\n"
     (tmp_path / "part.py").write_text(source)
     book = notebook(code("# part.py\n" + source.rstrip(), ["in-step"]))
-    package = (tmp_path, {"81_title": [Quote("part.py", ("f",))]})
-    assert guards.out_of_step(book, "81_title", *package) == []
+    assert guards.out_of_step(book, "81_title", tmp_path) == []
     (tmp_path / "part.py").write_text(source.replace(old, new))
-    (complaint,) = guards.out_of_step(book, "81_title", *package)
+    (complaint,) = guards.out_of_step(book, "81_title", tmp_path)
     assert "gptcourse refresh" in complaint and new in complaint
 
 
-def test_an_in_step_cell_that_is_not_listed_is_found(tmp_path):
+def test_an_in_step_cell_that_quotes_nothing_is_found(tmp_path):
     found = complaints_about(code("# gptlib/model.py", ["in-step"]), tmp_path=tmp_path)
-    assert "make them agree" in found
+    assert "81_title.ipynb, cell 3 is tagged in-step but defines nothing" in found
 
 
 def test_more_than_four_uncompared_cells_are_found(tmp_path):
@@ -159,6 +170,37 @@ def test_times_in_the_metadata_are_found(tmp_path):
     assert "not in the course's form" in found
 
 
+JUPYTERS = {  # what JupyterLab writes into a notebook that was opened and looked at
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": "3.12.1",
+    },
+}
+
+
+def test_what_jupyter_writes_by_itself_is_no_fault_and_refresh_takes_it_out(tmp_path):
+    def opened(book):
+        book.metadata.update(nbformat.from_dict(JUPYTERS))
+
+    assert complaints_about(code("1"), tmp_path=tmp_path, change=opened) == ""
+    assert "81_title.ipynb: not in the course's form" in refresh([], folder=tmp_path)
+    found = read_notebook(tmp_path / "81_title.ipynb")
+    assert found == notebook(code("1")) and refresh([], check=True, folder=tmp_path) == ""
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_a_committed_notebook_converts_to_a_python_file(path):
+    source, resources = nbconvert.ScriptExporter().from_filename(str(path))
+    assert resources["output_extension"] == ".py"
+    compile(source, "converted", "exec")
+
+
 def test_a_large_notebook_is_found(tmp_path):
     cell = code("print(1)", output="x" * 500_001)
     assert "500,000 allowed" in complaints_about(cell, tmp_path=tmp_path)
@@ -199,8 +241,12 @@ def in_source(old, new):
         (in_source("5 minutes", "some time"), "no '### Exercise N.M"),
         (in_source("★☆☆", "★☆☆☆"), "no '### Exercise N.M"),
         (in_source("★☆☆ · ", ""), "no '### Exercise N.M"),
-        (lambda book: book.cells.pop(5), "2 solutions call a check"),
-        (lambda book: book.cells[5].metadata.pop("tags"), "2 solutions call a check"),
+        (lambda book: book.cells.pop(5), "cell 4 sets an exercise, but no solution"),
+        (lambda book: book.cells[5].metadata.pop("tags"), "cell 4 sets an exercise, but no"),
+        (lambda book: book.cells[5].metadata.pop("tags"), "cell 6 holds an answer: tag it"),
+        (lambda book: book.cells.append(code("check.total(my_total)")), "cell 13 holds an answer"),
+        (lambda book: book.cells.append(code("def my_f():\n    return 1")), "cell 13 holds an"),
+        (lambda book: book.cells.append(code("swap(mlp=MyMLP)")), "cell 13 holds an answer"),
         (lambda book: book.cells[5].metadata["tags"].append("exercise"), "is tagged exercise"),
         (lambda book: book.cells[5].metadata.pop("jupyter"), "not in the course's form"),
     ],
@@ -231,6 +277,22 @@ def test_an_exercise_stands_in_its_notebook_once_with_its_stars_and_minutes(exer
     assert (found[0][1].rating, found[0][1].minutes) == (exercise.rating, exercise.minutes)
 
 
+def unlike(named, catalogue):
+    """Return what the names that notebooks call and those of the catalogue do not share."""
+    found = [f"{name}: not in the catalogue" for name in named if name not in catalogue]
+    found += [f"{name}: no notebook calls its check" for name in catalogue if name not in named]
+    order = [name for name in catalogue if name in named]
+    return found or ([] if named == order else [f"the catalogue's order is {', '.join(named)}"])
+
+
 def test_the_catalogue_has_the_notebooks_order_and_every_check_that_they_call():
-    named = [section.exercise for _, section in SECTIONS if section.exercise]
-    assert named == list(EXERCISES)
+    fail_with(unlike([s.exercise for _, s in SECTIONS if s.exercise], list(EXERCISES)))
+
+
+def test_every_exercise_that_has_no_place_is_named():
+    assert unlike(["a", "b"], ["a", "b"]) == []
+    assert unlike(["a", "c", "d"], ["b", "a"]) == [
+        *(f"{name}: not in the catalogue" for name in "cd"),
+        "b: no notebook calls its check",
+    ]
+    assert unlike(["a", "b"], ["b", "a"]) == ["the catalogue's order is a, b"]

@@ -16,7 +16,9 @@ from transformers_twin import random_ids, twins
 
 from gptlib.config import GPTConfig
 from gptlib.errors import PretrainedError
-from gptlib.generation import CachedGPT, generate, lay_out
+from gptlib.generation import generate
+from gptlib.inference import prepare_for_inference
+from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT
 from gptlib.pretrained.names import MODULES, their_name
 from gptlib.pretrained.openai import load_openai
@@ -357,8 +359,8 @@ def test_mapped_weights_take_no_memory_of_their_own_and_write_the_same(tmp_path:
     assert anonymous_memory() - before < 0.1 * 4 * model.n_parameters()
     torch.testing.assert_close(logits(model, ids), expected, rtol=1e-4, atol=1e-4)
     for dtype in ("float32", "int8"):
-        fast = lay_out(load_openai(tmp_path, mapped=True), dtype)
-        again = lay_out(load_openai(tmp_path), dtype)
+        fast = prepare_for_inference(load_openai(tmp_path, mapped=True), dtype)
+        again = prepare_for_inference(load_openai(tmp_path), dtype)
         assert torch.equal(logits(fast, ids), logits(again, ids))
 
 

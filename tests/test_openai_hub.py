@@ -39,7 +39,7 @@ def server() -> Iterator[Hub]:
 @pytest.fixture(scope="module")
 def child(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     child = Reader(tmp_path_factory.mktemp("hub") / "reader", server.url)
-    child.ask("hurry", silence=0.5)
+    child.ask("hurry", times=8)
     yield child
     child.close()
 

@@ -1,10 +1,10 @@
 """``prepare`` and ``inspect`` as a user types them: what they print, write, and refuse."""
 
-import json
 import shlex
 import sys
 
 import pytest
+from damage import rewrite
 from shard_texts import DOCUMENTS, TOKENIZER, prepared_folder
 from test_preparing import every_file
 
@@ -13,7 +13,6 @@ from gptlib.data.cleaning import darija_cleaner
 from gptlib.data.corpora import load_corpus
 from gptlib.data.prepared import open_prepared
 from gptlib.data.preparing import prepare
-from gptlib.files import sealed_bytes
 
 SMALL = ["--vocab-size", "300"]
 
@@ -155,9 +154,7 @@ def flipped(path):
 
 
 def another_version(path):
-    values = json.loads(path.read_bytes()) | {"version": 2}
-    del values["sha256"]
-    path.write_bytes(sealed_bytes(values))
+    rewrite(path, lambda values: values.update(version=2))
 
 
 DAMAGED = [
@@ -166,7 +163,7 @@ DAMAGED = [
     ("shards/train-00003.npy", lambda path: path.unlink(), [], "train-00003.npy"),
     ("report.json", flipped, [], "report.json"),
     ("report.json", lambda path: path.unlink(), [], "report.json cannot be read"),
-    ("report.json", another_version, [], "of another version"),
+    ("report.json", another_version, [], "report.json has version 2, not 1"),
     ("tokenizer/merges.txt", lambda path: path.unlink(), ["--verify"], "merges.txt"),
     ("tokenizer/merges.txt", lambda path: path.unlink(), [], "merges.txt"),
 ]
@@ -188,7 +185,7 @@ BAD = [
     (["hub:x"], "is no address of a data set"),
     (["sample-story", "--out", "folder"], "folder exists: give another folder"),
     (["sample-story", "--out", "."], ". exists: give another folder"),
-    (["sample-story", "--out", "half.jsonl/x"], "half.jsonl/x could not be written"),
+    (["sample-story", "--out", "half.jsonl/x"], "half.jsonl is a file: give another folder"),
     (["sample-story", "--tokenizer", "gone"], "gone holds no tokenizer"),
     (["sample-story", "--tokenizer", "gone", *SMALL], "gone and --vocab-size 300 say two things"),
     (["sample-story", "--vocab-size", "12"], "vocab_size 12 is below"),

@@ -1,19 +1,17 @@
 """A prepared folder: opened whole and matching, or refused by name."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from shard_texts import DOCUMENTS, TOKENIZER, mutations, prepared_folder
+from damage import mutations, rewrite
+from shard_texts import DOCUMENTS, FILES, TOKENIZER, prepared_folder
 
 from gptlib.data.prepared import open_prepared
-from gptlib.data.shard_index import INDEX
-from gptlib.data.shards import open_shards
+from gptlib.data.shards import INDEX, open_shards
 from gptlib.data.windows import windows
 from gptlib.errors import ShardError, TextTooShort
-from gptlib.files import sealed_bytes
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -74,7 +72,7 @@ def test_other_windows_have_other_fingerprints(intact):
 
 
 def test_each_of_two_hundred_mutations_is_refused_and_named(copy):
-    for file, _ in mutations(copy / "shards", seed=1):
+    for file, _ in mutations(copy / "shards", FILES, seed=1):
         refused(copy, f"is damaged: .*{file}")
     open_prepared(copy)
 
@@ -107,7 +105,7 @@ def test_characters_nested_too_deep_are_named(copy):
 
 def test_what_a_file_manager_left_need_only_be_removed(copy):
     (copy / "shards" / ".DS_Store").touch()
-    refused(copy, "files '.DS_Store' are missing or added: remove what was added")
+    refused(copy, "files '.DS_Store' are missing or added .remove what was added")
 
 
 def test_another_tokenizer_is_refused_though_it_knows_every_id(copy):
@@ -120,9 +118,7 @@ def test_another_tokenizer_is_refused_though_it_knows_every_id(copy):
 
 @pytest.mark.parametrize("change", [{"vocab_size": 301}, {"end_of_text": None}])
 def test_an_index_of_another_vocabulary_is_refused(copy, change):
-    values = json.loads((copy / "shards" / INDEX).read_bytes())
-    del values["sha256"]
-    (copy / "shards" / INDEX).write_bytes(sealed_bytes({**values, **change}))
+    rewrite(copy / "shards" / INDEX, lambda values: values.update(change))
     refused(copy, "its shards were made by another")
 
 

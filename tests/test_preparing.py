@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from killed_writer import forked, killed_at, killed_by_chance
 from shard_texts import DOCUMENTS, TOKENIZER, Numbers
-from test_shared_spans import naive
+from test_overlap import naive
 
-from gptlib.data import folders, preparing, sharding, shared_spans, tokenising
+from gptlib import files
+from gptlib.data import overlap, preparing, sharding
 from gptlib.data.cleaning import text_cleaner
 from gptlib.data.corpora import Corpus, load_corpus
-from gptlib.data.preparation import read_report
-from gptlib.data.prepared import open_prepared
+from gptlib.data.prepared import open_prepared, read_report
 from gptlib.data.preparing import prepare
 from gptlib.data.split import split, split_of
-from gptlib.errors import ConfigError, CorpusError, ShardError, TokenizerError
+from gptlib.errors import ConfigError, CorpusError, FolderError, ShardError, TokenizerError
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, CharacterTokenizer
 
 PASSAGE = "a passage that two of the documents quote, word for word, as people do with proverbs: "
@@ -163,9 +163,8 @@ def test_a_tokenizer_without_end_of_text_is_taken_but_its_spans_are_not_compared
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenising, "SLAB", 1 << 14)
-    for name, value in [("IDS", 1 << 13), ("AT_ONCE", 1 << 14)]:
-        monkeypatch.setattr(shared_spans, name, value)
+    monkeypatch.setattr(sharding, "SLAB", 1 << 14)
+    monkeypatch.setattr(overlap, "IDS", 1 << 13)
 
     def peak(number, n):
         lines = (f"{n} " + "seven eight nine " * 80 for n in range(n))  # 1.4 kB each
@@ -240,19 +239,19 @@ def test_what_cannot_be_prepared_is_named_and_leaves_nothing(tmp_path, choices, 
 def test_a_folder_that_exists_is_left_as_it_is_and_nothing_is_read(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("three years")
-    with pytest.raises(ShardError, match="exists: give another folder"):
+    with pytest.raises(FolderError, match="exists: give another folder"):
         prepare(unread(), tmp_path / "out", TOKENIZER)
     assert every_file(tmp_path) == {"out/thesis.txt": b"three years"}
 
 
 FAILING = {
     "documents wait": (preparing, "let_wait"),
-    "ids": (sharding, "write_ids"),
-    "spans": (preparing, "leave_out"),
-    "shards": (sharding, "write_shard"),
+    "ids": (sharding, "tokenise"),
+    "spans": (preparing, "drop_documents"),
+    "shards": (sharding, "file_facts"),
     "tokenizer": (BPETokenizer, "save"),
-    "report": (preparing, "written"),
-    "folder": (folders, "sync_folder"),
+    "report": (preparing, "write_manifest"),
+    "folder": (files, "sync"),
 }
 
 
@@ -263,7 +262,7 @@ def test_a_full_disk_or_ctrl_c_anywhere_leaves_nothing(tmp_path, monkeypatch, mo
         raise kind
 
     monkeypatch.setattr(module, name, failing)
-    with pytest.raises((ShardError, KeyboardInterrupt), match=r"No space left.*make room|^$"):
+    with pytest.raises((FolderError, KeyboardInterrupt), match=r"No space left.*make room|^$"):
         prepare(NOISY, tmp_path / "out", SIZE, text_cleaner(), drop_shared=True)
     assert [path.name for path in tmp_path.iterdir()] == [".out.part.lock"]
 
@@ -313,12 +312,12 @@ POINTS = {
     "a folder made": (killed_at(preparing, "let_wait"), False),
     "documents wait": (killed_at(preparing, "let_wait", after=True), False),
     "vocabulary trained": (killed_at(preparing.BPETokenizer, "train", after=True), False),
-    "ids written": (killed_at(sharding, "write_ids", after=True), False),
-    "documents left out": (killed_at(preparing, "leave_out", after=True), False),
+    "ids written": (killed_at(preparing, "gather_ids", after=True), False),
+    "documents left out": (killed_at(preparing, "drop_documents", after=True), False),
     "shards written": (killed_at(preparing, "shards_of", after=True), False),
-    "report begun": (killed_at(preparing, "written"), False),
-    "before the rename": (killed_at(folders.os, "rename"), False),
-    "after the rename": (killed_at(folders.os, "rename", after=True), True),
+    "report begun": (killed_at(preparing, "write_manifest"), False),
+    "before the rename": (killed_at(files.os, "rename"), False),
+    "after the rename": (killed_at(files.os, "rename", after=True), True),
 }
 
 

@@ -14,7 +14,7 @@ from gptcourse import paths
 from gptcourse.reference_runs import Curve, Recording, load_recording, recording_of, save, verdict
 from gptcourse.reference_runs import record as command
 from gptcourse.reference_runs.bands import Deviation, deviation, widened
-from gptcourse.reference_runs.reasons import different_settings, likely_reason
+from gptcourse.reference_runs.judging import different_settings
 from gptcourse.reference_runs.recording import points
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.batches import Batches
@@ -244,39 +244,22 @@ def test_what_moves_no_curve_is_no_difference():
     assert different_settings(quiet, RECORDING) == []
 
 
-def test_a_loss_logged_wrong_is_told_from_a_run_gone_wrong():
+def test_a_loss_logged_wrong_leaves_the_band_alone():
     told = verdict(run(20, factor=0.5), RECORDING)
     assert told.startswith("Your curve is unusual: training loss outside the band at 60 of 60 ")
     assert "below it by up to" in told and "validation loss in the band at all 6" in told
-    assert "how the loss is logged: it is 0.5" in told
-    assert "how the loss is logged" not in verdict(run(20, shift=2.0), RECORDING)
 
 
-def far(low, high, steps=10, loss=3.0):
+def far(low, high, steps=10):
     """A curve that is outside from `low` to `high`: over the band, or under it if `low` is more."""
     side, outside = math.copysign(1.0, high - low), range(min(low, high), max(low, high))
     beyond = [side if step in outside else 0.0 for step in range(steps)]
-    return Deviation(list(range(steps)), [loss] * steps, beyond, [1.0] * steps)
+    return Deviation(list(range(steps)), [3.0] * steps, beyond)
 
 
 def test_a_curve_is_unusual_if_more_than_a_tenth_of_its_points_lie_outside():
     assert not far(0, 0).unusual and not far(4, 5).unusual  # 1 of 10
     assert far(4, 6).unusual and far(6, 4).unusual
-
-
-@pytest.mark.parametrize(
-    ("loss", "validation", "norm", "reason"),
-    [
-        (far(0, 2), far(0, 0), far(0, 2), "the beginning"),
-        (far(10, 3), far(4, 10), far(0, 0), "what the model sees"),
-        (far(4, 10), far(4, 10), far(0, 0), "the learning rate"),
-        (far(0, 0), far(4, 10), far(0, 0), "the evaluation"),
-        (far(0, 0), far(0, 0), far(4, 10), "the gradients"),
-    ],
-)
-def test_the_likeliest_reason_follows_from_which_curve_leaves_where(loss, validation, norm, reason):
-    judged = {"loss": loss, "validation_loss": validation, "gradient_norm": norm}
-    assert likely_reason(judged).startswith(reason)
 
 
 # Real runs: a tiny model, three recorded seeds, a fresh one, and faults that the settings hide
@@ -324,18 +307,16 @@ def test_a_learning_rate_ten_times_too_high_is_found(recording):
     assert verdict(disguised(rows), recording).startswith("Your curve is unusual: ")
 
 
-def test_a_missing_warm_up_is_found_at_the_beginning(recording):
+def test_a_missing_warm_up_is_found(recording):
     rows = train(4, warmup_steps=0)
     assert "warmup_steps is 0, recorded 20" in verdict(rows, recording)
-    told = verdict(disguised(rows), recording)
-    assert told.startswith("Your curve is unusual: ") and "Look first at the beginning" in told
+    assert verdict(disguised(rows), recording).startswith("Your curve is unusual: ")
 
 
 def test_an_order_that_never_gets_on_is_found(recording, monkeypatch):
     at = Batches.at
     monkeypatch.setattr(Batches, "at", lambda self, position: at(self, 0))
-    told = verdict(train(4), recording)
-    assert told.startswith("Your curve is unusual: ") and "what the model sees" in told
+    assert verdict(train(4), recording).startswith("Your curve is unusual: ")
 
 
 def test_a_bundled_recording_begins_as_todays_code_does():

@@ -14,9 +14,8 @@ from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.batches import epoch_order
 from gptlib.errors import ConfigError
 from gptlib.model import GPT
-from gptlib.settings import SETTINGS, resolve, to_toml
+from gptlib.settings import SETTINGS, resolve, to_toml, with_budget
 from gptlib.tokenizer import CharacterTokenizer
-from gptlib.training.budget import with_budget
 from gptlib.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -58,7 +57,7 @@ def test_a_later_budget_replaces_an_earlier_one(tmp_path):
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("stepz = 3", {}, "mine.toml: unknown key 'stepz': known keys are steps, .*, minutes"),
+        ("stepz = 3", {}, "mine.toml: unknown key 'stepz': known keys are steps, .*, tokens"),
         ("[training]", {}, "mine.toml: unknown key 'training'"),
         ("steps = 3\ntokens = 9", {}, "steps and tokens both say how long"),
         ("steps 3", {}, "is no TOML"),
@@ -93,11 +92,10 @@ def test_tokens_become_steps_as_in_the_algerian_run():
     assert with_budget(config, {"tokens": 3_003_656}, 9_999, 512).steps == 1_466 == config.steps
 
 
-def test_epochs_and_minutes_become_steps():
+def test_epochs_become_steps():
     config = TrainingConfig(batch_size=4, accumulation=2)
     assert with_budget(config, {"epochs": 3}, 80, 16).steps == 30
     assert with_budget(config, {"epochs": 1}, 83, 16).steps == 10  # no step beyond the budget
-    assert with_budget(config, {"minutes": 2}, 80, 16, seconds_per_step=0.5).steps == 240
     assert with_budget(config, {}, 80, 16) is config
 
 

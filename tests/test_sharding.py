@@ -14,12 +14,20 @@ from hypothesis import strategies as st
 from killed_writer import forked, killed_at, killed_by_chance
 from shard_texts import DOCUMENTS, TOKENIZER, Numbers, contents
 
-from gptlib.data import folders, sharding, tokenising
+from gptlib import files
+from gptlib.data import sharding
 from gptlib.data.corpora import Corpus
 from gptlib.data.sharding import write_shards
 from gptlib.data.shards import open_shards, verify_shards
 from gptlib.data.split import hash_place, split
-from gptlib.errors import ConfigError, CorpusError, ShardError, TokenizerError, TokenOutOfRange
+from gptlib.errors import (
+    ConfigError,
+    CorpusError,
+    FolderError,
+    ShardError,
+    TokenizerError,
+    TokenOutOfRange,
+)
 from gptlib.files import lock
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer
 
@@ -102,7 +110,7 @@ def test_a_few_long_documents_are_cut_in_three(tmp_path):
 
 
 def test_a_huge_document_has_the_ids_of_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenising, "SLAB", 1_000)
+    monkeypatch.setattr(sharding, "SLAB", 1_000)
     huge = "the theme then the hem وحد نهار 🙂🙂  \n\n" * 800 + "x" * 5_000
     index = write_shards([*DOCUMENTS, huge], TOKENIZER, tmp_path / "shards", 4)
     name = "validation" if hash_place(huge) <= 0.1 else "train"
@@ -122,17 +130,17 @@ strange = st.lists(st.sampled_from(STRANGE) | st.text(max_size=5), max_size=9).m
 def test_what_looks_like_an_end_in_a_document_is_plain_text(special, documents, slab):
     tokenizer = BPETokenizer.train("".join(DOCUMENTS), 300, special)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokenising, "SLAB", slab)
+        patch.setattr(sharding, "SLAB", slab)
         parted = [("train", document) for document in documents]
-        found = [ids.tolist() for _, ids in tokenising.tokenise(parted, tokenizer)]
+        found = [ids.tolist() for _, ids in sharding.tokenise(parted, tokenizer)]
     assert [i for ids in found for i in ids] == ended(documents, tokenizer)
 
 
 def test_the_same_documents_give_the_same_bytes_whatever_the_threads(tmp_path, monkeypatch):
     expected = None
     for threads, slab in [(1, 1 << 18), (2, 100), (5, 1), (3, 777)]:
-        monkeypatch.setattr(tokenising.os, "cpu_count", lambda threads=threads: threads)
-        monkeypatch.setattr(tokenising, "SLAB", slab)
+        monkeypatch.setattr(sharding.os, "cpu_count", lambda threads=threads: threads)
+        monkeypatch.setattr(sharding, "SLAB", slab)
         write_shards(iter(DOCUMENTS), TOKENIZER, tmp_path / str(slab), 7, "some lines")
         expected = expected or contents(tmp_path / str(slab))
         assert contents(tmp_path / str(slab)) == expected and len(expected) == 9
@@ -225,7 +233,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path, settings):
 def test_a_folder_that_exists_is_left_as_it_is(tmp_path):
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "thesis.txt").write_text("three years")
-    with pytest.raises(ShardError, match="exists: give another folder"):
+    with pytest.raises(FolderError, match="exists: give another folder"):
         write_shards(DOCUMENTS, TOKENIZER, tmp_path / "shards")
     assert (tmp_path / "shards" / "thesis.txt").read_text() == "three years"
 
@@ -235,34 +243,25 @@ def test_two_writers_do_not_meet(tmp_path):
     (tmp_path / ".shards.part" / "train.ids").write_bytes(b"of the other")
     with (
         lock(tmp_path / ".shards.part"),
-        pytest.raises(ShardError, match="being written by another process"),
+        pytest.raises(FolderError, match="being written by another process"),
     ):
         write_shards(DOCUMENTS, TOKENIZER, tmp_path / "shards")
     assert (tmp_path / ".shards.part" / "train.ids").read_bytes() == b"of the other"
 
 
-@pytest.mark.parametrize("failing", ["write_ids", "write_shard", "sync_folder"])
+@pytest.mark.parametrize("failing", ["tokenise", "file_facts", "sync"])
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch, failing):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folders if failing == "sync_folder" else sharding, failing, full)
-    with pytest.raises(ShardError, match=r"could not be written .*No space left.*make room"):
+    monkeypatch.setattr(files if failing == "sync" else sharding, failing, full)
+    with pytest.raises(FolderError, match=r"could not be written .*No space left.*make room"):
         write_shards(DOCUMENTS, TOKENIZER, tmp_path / "shards")
     assert [path.name for path in tmp_path.iterdir()] == [".shards.part.lock"]
 
 
-def test_a_link_in_the_place_of_what_was_left_is_not_followed(tmp_path):
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "thesis.txt").write_text("three years")
-    (tmp_path / ".shards.part").symlink_to(tmp_path / "precious")
-    with pytest.raises(ShardError, match="could not be written"):
-        write_shards(DOCUMENTS, TOKENIZER, tmp_path / "shards")
-    assert (tmp_path / "precious" / "thesis.txt").read_text() == "three years"
-
-
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
-    monkeypatch.setattr(tokenising, "SLAB", 1 << 14)
+    monkeypatch.setattr(sharding, "SLAB", 1 << 14)
     tracemalloc.start()
     try:
         lines = (f"{n} " + "7 8 9 " * 200 for n in range(3_000))  # 4 MB, and as much of ids
@@ -334,13 +333,12 @@ def test_fifty_kills_by_chance_change_nothing(whole, tmp_path):
 
 
 POINTS = {
-    "before anything": (killed_at(sharding, "write_ids", 1), False),
-    "ids written": (killed_at(sharding, "write_ids", 1, after=True), False),
-    "a shard written": (killed_at(sharding, "write_shard", 1, after=True), False),
-    "the last shard written": (killed_at(sharding, "write_shard", 10, after=True), False),
-    "index begun": (killed_at(sharding, "written", 11), False),
-    "before the rename": (killed_at(folders.os, "rename", 1), False),
-    "after the rename": (killed_at(folders.os, "rename", 1, after=True), True),
+    "before anything": (killed_at(sharding, "tokenise"), False),
+    "ids written": (killed_at(sharding, "cut_into_shards"), False),
+    "a shard written": (killed_at(sharding, "file_facts"), False),
+    "the last shard written": (killed_at(sharding, "file_facts", 10, after=True), False),
+    "before the rename": (killed_at(files.os, "rename"), False),
+    "after the rename": (killed_at(files.os, "rename", after=True), True),
 }
 
 

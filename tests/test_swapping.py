@@ -5,7 +5,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from gptcourse.exercises import swap
+from gptcourse import swap
 from gptlib.attention import CausalSelfAttention
 from gptlib.block import MLP, Block, LayerNorm, gelu, layer_norm
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from shard_texts import TOKENIZER, mutations, prepared_folder
+from damage import mutations, rewrite
+from shard_texts import FILES, TOKENIZER, prepared_folder
 
 from gptcourse import cli as course
 from gptlib import cli
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.prepared import open_prepared
-from gptlib.data.shard_index import INDEX
+from gptlib.data.shards import INDEX
 from gptlib.data.windows import windows
 from gptlib.errors import CheckpointError, PromptError, TokenOutOfRange
-from gptlib.files import sealed_bytes
 from gptlib.model import GPT
 from gptlib.training.metrics import read_metrics
 from gptlib.training.trainer import Trainer
@@ -194,7 +194,7 @@ def test_each_of_two_hundred_mutations_stops_a_run_before_anything_is_touched(
     command = ["train", "--data", copy, *QUICK, "--out", tmp_path / "run", "--resume"]
     assert gptlib(*command)[0] == 0
     before = contents(tmp_path / "run")
-    for file, kind in mutations(copy / "shards", seed=2):
+    for file, kind in mutations(copy / "shards", FILES, seed=2):
         code, _, err = gptlib(*command)
         assert code == 2 and "is damaged: " in err and file in err, (file, kind)
         assert err.count("\n") == 1
@@ -213,11 +213,8 @@ def test_a_run_does_not_go_on_with_another_folder(gptlib, folder, tmp_path):
 def test_another_number_of_shards_is_other_data(folder, copy, tmp_path):
     """Sealed anew without its last shard: intact, but not what the run began with."""
     trainer(copy, tmp_path / "run").train(until=2)
-    values = json.loads((copy / "shards" / INDEX).read_bytes())
-    del values["sha256"]
-    values["shards"] = [one for one in values["shards"] if one["file"] != "train-00001.npy"]
     (copy / "shards" / "train-00001.npy").unlink()
-    (copy / "shards" / INDEX).write_bytes(sealed_bytes(values))
+    rewrite(copy / "shards" / INDEX, lambda values: values["shards"].pop(1))
     with pytest.raises(CheckpointError, match="fingerprint of data was"):
         trainer(copy, tmp_path / "run").train(resume=True)
 

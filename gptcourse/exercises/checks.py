@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from gptcourse.exercises.catalogue import EXERCISES
+from gptcourse.exercises.exercise import stoppable
 from gptcourse.exercises.verdict import judge
 
 
@@ -19,7 +20,8 @@ class Checks:
             raise AttributeError(f"there is no check named {name!r}{hint}")
 
         def try_it(yours: Any) -> None:
-            print(judge(exercise, yours))
+            with stoppable(name, yours):
+                print(judge(exercise, yours))
 
         return try_it
 

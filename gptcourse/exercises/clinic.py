@@ -1,7 +1,7 @@
 """Broken runs: recorded curves with one hidden fault, and what their two exercises share.
 
 A clinic is a run with a fault, a healthy one under the same settings, and a few others on which a
-rule is tried: the fault with another seed, a healthy run with another seed, and another fault.
+rule is tried: the fault with another seed, a healthy run with another seed, and other faults.
 The runs were really made, by ``assets/clinics.py``.
 """
 
@@ -82,6 +82,27 @@ def cases_of(name: str) -> Iterator[Case]:
     for rows, same in clinic.others:
         label = "the same fault or none, with another seed"
         yield Case(label if same else "a run without this fault", (rows, clinic.healthy))
+
+
+def other_causes(right: Function, sentences: dict[str, str]) -> tuple[Function, ...]:
+    """Wrong causes, each named whatever the curves show, and by a rule that finds the right runs.
+
+    Args:
+        right: the rule that names the right cause.
+        sentences: by cause, what is said to somebody who names it.
+    """
+    named = [naming(cause, sentence) for cause, sentence in sentences.items()]
+    return (*named, *(sparing(wrong, right) for wrong in named))
+
+
+def naming(cause: str, sentence: str) -> Function:
+    """A function that names one cause whatever the curves show."""
+
+    def wrong(run: list[Row], healthy: list[Row]) -> str:
+        return cause
+
+    wrong.__name__, wrong.__doc__ = cause.replace(" ", "_"), sentence
+    return wrong
 
 
 def sparing(wrong: Function, right: Function) -> Function:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from threading import Timer
 from traceback import walk_tb
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ import torch
 Function = Callable[..., Any]
 STUB = ("", "not done yet")  # torch raises NotImplementedError too, with words of its own
 LONGEST = 10_000  # elements taken from an iterator: one that never ends is cut here
+PATIENCE = 10.0  # seconds that a check may run before something is said of it
 SEED = 602_214_076  # that nobody else uses: who ignores a given generator must not draw the same
 
 
@@ -125,6 +127,31 @@ def outcome(exercise: Exercise, function: Function, case: Case) -> dict[str, Any
     names = inspect.signature(exercise.right).parameters
     after = {f"{n}, after the call": a for n, a in zip(names, case.arguments, strict=False)}
     return {**seen, **after}
+
+
+class Stopped(KeyboardInterrupt):
+    """The learner stopped what ran; Jupyter shows this one line in place of a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+@contextmanager
+def stoppable(name: str, function: Any) -> Iterator[None]:
+    """Run a learner's code: say when it runs on and on, and where it was when it was stopped."""
+    words = f"· {name}: still running: a loop that never ends? stop with ■ (Interrupt)"
+    clock = Timer(PATIENCE, print, [words], {"flush": True})
+    clock.daemon = True
+    clock.start()
+    try:
+        yield
+    except KeyboardInterrupt as problem:
+        line = failure(problem, function).line
+        raise Stopped(
+            f"· {name}: stopped{f' in line {line} of your cell' if line else ''}"
+        ) from None
+    finally:
+        clock.cancel()
 
 
 def failure(problem: BaseException, function: Function) -> Failed:

@@ -34,6 +34,12 @@ class Trial(NamedTuple):
     part: type[nn.Module]
     kind: str  # a key of PARTS
 
+    @property
+    def code(self) -> Any:
+        """A function that the learner wrote: an error is told with its line in the same cell."""
+        written = [inspect.unwrap(f) for f in vars(self.part).values() if inspect.isfunction(f)]
+        return written[-1] if written else self.part
+
     def run(self, when: str, action: Callable[..., Any], *arguments: Any) -> Any:
         """Do what calls the learner's code; an error there becomes one sentence."""
         try:
@@ -44,8 +50,7 @@ class Trial(NamedTuple):
             # PyTorch's own "not implemented for 'Bool'" is an error, not a stub
             if isinstance(problem, NotImplementedError) and "mplemented for" not in str(problem):
                 raise
-            written = [inspect.unwrap(f) for f in vars(self.part).values() if inspect.isfunction(f)]
-            failed = failure(problem, written[-1] if written else self.part)
+            failed = failure(problem, self.code)
             line = f" in line {failed.line} of your cell" if failed.line else ""
             raise Wrong(f"{failed.kind}{line}, {when}: {failed.message}") from None
 

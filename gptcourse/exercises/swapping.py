@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
+from gptcourse.exercises.exercise import stoppable
 from gptcourse.exercises.swapped import PARTS, Trial, Wrong, alone, pair, trial_of
 from gptlib import plots
 from gptlib.config import GPTConfig
@@ -44,7 +45,8 @@ def swap(**parts: Any) -> Figure | None:
         torch.manual_seed(0)
         try:
             trial = trial_of(parts)
-            figure: Figure = trial.run("inside the model", tried, trial)
+            with stoppable("swap", trial.code):
+                figure: Figure = trial.run("inside the model", tried, trial)
             return figure
         except NotImplementedError:
             print("· swap: not done yet")

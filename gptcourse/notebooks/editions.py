@@ -1,11 +1,11 @@
 """The learner edition: the notebooks with stubs in place of solutions, and without outputs."""
 
 import copy
+import hashlib
 import inspect
 import json
 import os
 import re
-import shutil
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,20 +25,20 @@ from gptcourse.notebooks.exercise_cells import (
     parsed,
     with_body,
 )
+from gptcourse.notebooks.exercise_sections import exercises_in_form
+from gptcourse.notebooks.in_step import LINKS
 from gptcourse.notebooks.notebook_files import (
     Notebook,
     find_notebooks,
     has_tag,
-    normalised,
+    normalized,
     read_notebook,
     write_notebook,
 )
-from gptcourse.notebooks.refresh import LINKS
 from gptcourse.setup import HOME, Address
-from gptlib.files import sha256_of, sync_folder, write_json
+from gptlib.files import write_json
 
-MANIFEST = ".edition.json"  # what this command wrote, with the hash of each file
-CHECKPOINTS = ".ipynb_checkpoints"  # JupyterLab makes it for whoever only looks
+MANIFEST = ".edition.json"  # the hashes of what this command ever wrote here, by notebook
 UPWARDS = re.compile(r"(\]\(|src=\"|href=\")\.\./([^)\"\s]*)")  # a link to the notebooks' parent
 Givens = Mapping[str, Callable[..., Any]]  # the function that an exercise gives to be mended
 
@@ -48,79 +48,67 @@ def write_edition(
 ) -> list[Path]:
     """Write the learner edition of the ``wanted`` notebooks, or of all, into ``out``.
 
-    Notebooks of an older edition stay there beside the new ones. The folder is replaced as a
-    whole: whatever happens, it holds the old edition or the new one.
+    Whatever else lies in the folder stays: other notebooks, a learner's own files. Each notebook
+    is written whole or not at all.
 
     Args:
         wanted: numbers or names.
-        out: a folder that is new, empty, or as this command left it.
+        out: a folder that is new, empty, or an edition already.
         givens: by exercise, the function whose body a learner is given instead of a stub.
         folder: of the course's notebooks.
 
     Raises:
-        CourseError: ``out`` holds something else, such as a learner's work.
+        CourseError: one of the wanted notebooks holds a learner's work, ``out`` is no edition, or
+            an exercise is out of form, so that its answer might be published.
     """
-    out = Path(os.path.realpath(out))
-    older = written_before(out)
-    editions = {
-        path.name: learner_edition(read_notebook(path), givens, root_seen_from(out))
-        for path in find_notebooks(wanted, folder)
-    }
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
-        for name, notebook in editions.items():
-            write_notebook(part / name, notebook)
-        for name in older - set(editions):
-            shutil.copy2(out / name, part / name)
-        hashes = {path.name: sha256_of(path) for path in sorted(part.iterdir())}
-        if (out / CHECKPOINTS).is_dir():
-            shutil.copytree(out / CHECKPOINTS, part / CHECKPOINTS)
-        write_json(part / MANIFEST, {"edition": "learner", "files": hashes})
-        sync_folder(part)
-        _replace(out, part)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    out = out.resolve()
+    written = written_before(out)
+    root, editions = root_seen_from(out), {}
+    for path in find_notebooks(wanted, folder):
+        try:
+            editions[path.name] = learner_edition(read_notebook(path), givens, root)
+        except CourseError as problem:
+            raise CourseError(f"{path.name}: {problem}") from None
+    for name in editions:
+        if (out / name).exists() and _hash_of(out / name) not in written.get(name, []):
+            raise CourseError(
+                f"{out / name} holds work of yours: nothing was changed; rename it to get a fresh "
+                f"one beside it, or name the notebooks to write by number"
+            )
+    hashes = {name: _hash(notebook) for name, notebook in editions.items()}
+    added = {name: [*written.get(name, []), each] for name, each in hashes.items()}
+    write_json(out / MANIFEST, {"edition": "learner", "files": written | added})
+    for name, notebook in editions.items():
+        write_notebook(out / name, notebook)
     return [out / name for name in editions]
 
 
-def written_before(out: Path) -> set[str]:
-    """Return the files of an older edition in ``out``; raises CourseError if it holds more."""
-    if not out.exists():
-        for above in out.parents:
-            if above.is_file():
-                raise CourseError(f"{above} is a file: give another folder for the edition")
-        return set()
-    if not out.is_dir():
-        raise CourseError(f"{out} is a file: give a folder for the edition")
-    found = {path.name for path in out.iterdir()} - {MANIFEST, CHECKPOINTS, ".DS_Store"}
+def written_before(out: Path) -> dict[str, list[str]]:
+    """Return the hashes of an edition in ``out``; raises CourseError if it is something else."""
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise CourseError(f"{place} is a file: give another folder for the edition")
     try:
-        hashes = json.loads((out / MANIFEST).read_bytes())["files"] if found else {}
-        changed = [name for name in found if hashes.get(name) != sha256_of(out / name)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        changed = sorted(found)
-    if changed:
-        raise CourseError(
-            f"{out} holds {min(changed)!r}, which is not as this command wrote it: "
-            "nothing was changed there; give a new folder"
-        )
-    return found
+        return dict(json.loads((out / MANIFEST).read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        if out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):
+            raise CourseError(
+                f"{out} is neither empty nor an edition: nothing was changed; give a new folder"
+            ) from None
+        return {}
 
 
-def _replace(out: Path, part: Path) -> None:
-    """Let ``part`` take the name ``out``; what stands there is removed only afterwards."""
-    if not out.exists():
-        os.rename(part, out)
-    else:
-        aside = part.with_suffix(".old")
-        os.rename(out, aside)
-        try:
-            os.rename(part, out)
-        except BaseException:
-            os.rename(aside, out)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
-    sync_folder(out.parent)
+def _hash_of(path: Path) -> str:
+    """The hash of what a learner sees of a notebook; "" where it is none any more."""
+    try:
+        return _hash(read_notebook(path))
+    except CourseError:
+        return ""
+
+
+def _hash(notebook: Notebook) -> str:
+    """A hash that stays when Jupyter only opened the notebook, and wrote its kernel into it."""
+    return hashlib.sha256(nbformat.writes(normalized(notebook)).encode()).hexdigest()
 
 
 def root_seen_from(out: Path, address: Address = HOME) -> str:
@@ -134,7 +122,13 @@ def root_seen_from(out: Path, address: Address = HOME) -> str:
 
 
 def learner_edition(notebook: Notebook, givens: Givens, root: str = "..") -> Notebook:
-    """Return the notebook as a learner gets it; ``root`` takes the place of ``..`` in links."""
+    """Return the notebook as a learner gets it; ``root`` takes the place of ``..`` in links.
+
+    Raises CourseError for an exercise out of form: its answer might be published.
+    """
+    faults = list(exercises_in_form(notebook))
+    if faults:
+        raise CourseError(f"{len(faults)} faults in its exercises: {'; '.join(faults)}")
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -146,7 +140,7 @@ def learner_edition(notebook: Notebook, givens: Givens, root: str = "..") -> Not
         if has_tag(cell, "solution"):
             cell.source = stubbed(cell.source, givens)
             cell.metadata = nbformat.from_dict({"tags": ["exercise"]})
-    return normalised(notebook)
+    return normalized(notebook)
 
 
 def _without_address(source: str) -> str:

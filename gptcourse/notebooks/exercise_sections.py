@@ -4,7 +4,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gptcourse.notebooks.exercise_cells import checked, defines, last_call
+from gptcourse.notebooks.exercise_cells import (
+    checked,
+    defines,
+    last_call,
+    learners_functions,
+    parsed,
+    plain_python,
+)
 from gptcourse.notebooks.notebook_files import Notebook, has_tag
 
 HEADING = re.compile(r"### Exercise (\d+)\.(\d+) · (\S.*)\n\n(★+)(☆*) · (\d+) minutes(?:\n|$)")
@@ -51,7 +58,10 @@ def swaps(source: str) -> bool:
 
 
 def exercises_in_form(notebook: Notebook) -> Iterator[str]:
-    """Each solution stands behind its task and three hints, and ends with the call of its check."""
+    """Each solution stands behind its task and three hints, and ends with the call of its check.
+
+    Nothing else holds an answer, so that the learner edition takes every one out.
+    """
     title = TITLE.match(notebook.cells[0].source)
     found = sections(notebook)
     for place, section in enumerate(found, 1):
@@ -66,17 +76,24 @@ def exercises_in_form(notebook: Notebook) -> Iterator[str]:
         elif section.number != due:
             said = ".".join(map(str, section.number))
             yield f"{number} is called Exercise {said}, {due[0]}.{due[1]} is due"
-    headings = sum(
-        cell.cell_type == "markdown" and cell.source.startswith("### Exercise ")
-        for cell in notebook.cells
-    )
-    if headings != len(found):
-        yield f"{headings} cells begin with '### Exercise', {len(found)} solutions call a check"
+    solutions = {section.cell for section in found}
     for index, cell in enumerate(notebook.cells, 1):
-        if has_tag(cell, "solution"):
+        if cell.cell_type == "markdown" and cell.source.startswith("### Exercise "):
+            if index + 2 not in solutions:
+                yield f"cell {index} sets an exercise, but no solution stands two cells below it"
+        elif has_tag(cell, "solution"):
             yield from (f"solution cell {index} {words}" for words in _faults(cell.source))
+        elif cell.cell_type == "code" and _answers(cell.source):
+            yield f"cell {index} holds an answer: tag it solution, or learners are given it"
         if has_tag(cell, "exercise"):
             yield f"cell {index} is tagged exercise: that is the learner edition's"
+
+
+def _answers(source: str) -> bool:
+    """Whether a cell calls a check, or swap, or defines what a learner is to write."""
+    tree = parsed(plain_python(source))
+    own = any(learners_functions(tree)) if tree else False
+    return own or checked(source) is not None or swaps(source)
 
 
 def _faults(source: str) -> Iterator[str]:

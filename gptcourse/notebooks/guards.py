@@ -2,23 +2,24 @@
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.exercise_cells import plain_python
 from gptcourse.notebooks.exercise_sections import exercises_in_form
+from gptcourse.notebooks.in_step import quotes, refresh_notebook
 from gptcourse.notebooks.notebook_files import (
+    METADATA,
     Cell,
     Notebook,
     code_cells,
     has_tag,
-    normalised,
+    normalized,
     read_notebook,
 )
-from gptcourse.notebooks.quotes import Quote
-from gptcourse.notebooks.refresh import refresh_notebook
 from gptcourse.setup import setup_cell
 
 LARGEST = 500_000  # bytes: a notebook opens at once on a slow connection
@@ -38,15 +39,10 @@ def complaints(path: Path) -> list[str]:
     return found
 
 
-def out_of_step(
-    notebook: Notebook,
-    name: str,
-    root: Path = paths.REPOSITORY,
-    quotes: dict[str, list[Quote]] | None = None,
-) -> list[str]:
+def out_of_step(notebook: Notebook, name: str, root: Path = paths.REPOSITORY) -> list[str]:
     """In-step cells and links say what the package says; ``notebook`` is brought into step."""
     try:
-        difference = refresh_notebook(notebook, name, root, quotes)
+        difference = refresh_notebook(notebook, name, root)
     except CourseError as problem:
         return [str(problem)]
     return [f"run python -m gptcourse refresh:\n{difference}"] if difference else []
@@ -116,21 +112,27 @@ def short_cells(notebook: Notebook) -> Iterator[str]:
 
 
 def plain_form(notebook: Notebook) -> Iterator[str]:
-    """No widget state, no times, no attachments: the form that refresh --execute writes."""
+    """No widget state, no times, no attachments: the form that refresh writes.
+
+    What Jupyter writes into a notebook that was only opened is no fault.
+    """
     if "widgets" in notebook.metadata:
         yield "stores widget state: no widget is needed to follow the course"
-    if normalised(notebook) != notebook:
-        yield "metadata or ids are not in the course's form: gptcourse refresh --execute writes it"
+    if normalized(notebook) != {**notebook, "metadata": {**notebook.metadata, **METADATA}}:
+        yield "metadata or ids are not in the course's form: gptcourse refresh writes it"
     if any(cell.get("attachments") for cell in notebook.cells):
         yield "stores an attachment: keep pictures in assets/"
 
 
-def quoted_twice(quotes: dict[str, list[Quote]]) -> list[str]:
+def quoted_twice(notebooks: Iterable[Path]) -> list[str]:
     """Return the definitions that more than one cell quotes: each has one place in the course."""
-    every = [
-        f"{file}: {name}" for cells in quotes.values() for file, names in cells for name in names
-    ]
-    return sorted({entry for entry in every if every.count(entry) > 1})
+    counts = Counter(
+        f"{file}: {name}"
+        for path in notebooks
+        for file, names in quotes(read_notebook(path), path.stem)
+        for name in names
+    )
+    return sorted(entry for entry, count in counts.items() if count > 1)
 
 
 GUARDS: tuple[Callable[[Notebook], Iterator[str]], ...] = (

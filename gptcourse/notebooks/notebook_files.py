@@ -2,10 +2,12 @@
 
 import copy
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import nbformat.sign
 
 from gptcourse import paths
 from gptcourse.errors import CourseError
@@ -14,9 +16,10 @@ from gptlib.files import atomic_write
 Cell = Any  # nbformat's cells are dictionaries with attribute access, typed by nobody
 Notebook = Any
 
-METADATA = {
+METADATA = {  # Jupyter writes both of its own accord as well, with a version
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    # By the last two, nbconvert --to script writes a .py file that is Python.
+    "language_info": {"name": "python", "file_extension": ".py", "nbconvert_exporter": "python"},
 }
 
 
@@ -54,6 +57,17 @@ def write_notebook(path: Path, notebook: Notebook) -> None:
         file.write((nbformat.writes(notebook).rstrip("\n") + "\n").encode("utf-8"))
 
 
+def trust_notebooks(folder: Path | None = None) -> None:
+    """Sign the course's notebooks, so that Jupyter shows their drawings, SVG, when they open.
+
+    For notebooks of the course alone: a signature lets outputs run scripts in the reader's page.
+    """
+    notary = nbformat.sign.NotebookNotary()
+    for path in find_notebooks(folder=folder):
+        with suppress(CourseError):  # Jupyter will say what is wrong with it
+            notary.sign(read_notebook(path))
+
+
 def code_cells(notebook: Notebook) -> list[Cell]:
     """Return the notebook's code cells in order."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -64,7 +78,7 @@ def has_tag(cell: Cell, tag: str) -> bool:
     return tag in cell.metadata.get("tags", [])
 
 
-def normalised(notebook: Notebook) -> Notebook:
+def normalized(notebook: Notebook) -> Notebook:
     """Return ``notebook`` in the form that is committed: no times, machines or versions in it.
 
     JupyterLab shows the code of a solution only when asked to.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gptcourse import STORED
 from gptcourse.notebooks.execution import OnCell, execute
-from gptcourse.notebooks.notebook_files import normalised, read_notebook, write_notebook
+from gptcourse.notebooks.notebook_files import normalized, read_notebook, write_notebook
 
 
 def store_outputs(path: Path, on_cell: OnCell = lambda number, seconds: None) -> float:
@@ -18,5 +18,5 @@ def store_outputs(path: Path, on_cell: OnCell = lambda number, seconds: None) ->
     with tempfile.TemporaryDirectory() as runs:
         environment = {**STORED, "GPTLIB_RUNS": runs}
         seconds = execute(notebook, path.parent, environment, on_cell)
-    write_notebook(path, normalised(notebook))
+    write_notebook(path, normalized(notebook))
     return seconds

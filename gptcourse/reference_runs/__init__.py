@@ -5,7 +5,7 @@ its text may not be shipped. It is read without torch.
 
 recording  what is kept of three runs that differ in their seed alone
 bands      how far a fresh run may lie from them
-verdict    a run held against a recording, in a sentence: ``judging``; its words: ``reasons``
+verdict    a run held against a recording, in a sentence: ``judging``
 over_band  a run drawn over the band of a recording
 """
 

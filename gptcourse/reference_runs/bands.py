@@ -31,7 +31,6 @@ class Deviation:
     steps: list[int]
     values: list[float]
     beyond: list[float]  # 0 in the band, above 0 over it, below 0 under it; norms: of ln(norm)
-    ratios: list[float]  # to the middle of the three seeds' range
 
     @property
     def outside(self) -> list[int]:
@@ -95,16 +94,12 @@ def deviation(rows: list[Row], recording: Recording, name: str) -> Deviation:
     places = [place for place, step in enumerate(curve.steps) if step in mine]
     steps = [curve.steps[place] for place in places]
     feet, tops = widened(name, curve)
-    middles = [(curve.low[place] + curve.high[place]) / 2 for place in places]
     return Deviation(
         steps=steps,
         values=[mine[step] for step in steps],
         beyond=[
             distance(name, mine[step], feet[place], tops[place])
             for step, place in zip(steps, places, strict=True)
-        ],
-        ratios=[
-            mine[step] / max(middle, 1e-30) for step, middle in zip(steps, middles, strict=True)
         ],
     )
 

@@ -10,7 +10,7 @@ import warnings
 import typer
 
 from gptlib.cli.evaluate import evaluate
-from gptlib.cli.exchange import export, import_, push
+from gptlib.cli.exchange import export, push
 from gptlib.cli.generate import generate
 from gptlib.cli.look import plot
 from gptlib.cli.plan import plan
@@ -33,7 +33,6 @@ app.command()(plot)
 app.command()(generate)
 app.command()(evaluate)
 app.command()(export)
-app.command("import")(import_)
 app.command()(push)
 
 

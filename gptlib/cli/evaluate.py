@@ -20,8 +20,7 @@ def evaluate(
 ) -> None:
     """Say how well a model foretells a text: perplexity, and bits per byte."""
     content = standard_input() if text == Path("-") else read_file(text)
-    from gptlib.commands.reading import read_text
-    from gptlib.planning.words import counted
+    from gptlib.commands.reading import counted, read_text
 
     reading = read_text(model, content)
     figures = {"perplexity": reading.perplexity, "bits_per_byte": reading.bits_per_byte}

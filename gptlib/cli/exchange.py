@@ -1,4 +1,4 @@
-"""``python -m gptlib export|import|push``."""
+"""``python -m gptlib export|push``."""
 
 import sys
 from pathlib import Path
@@ -19,18 +19,6 @@ def export(
     from gptlib.commands.exchange import export_run
 
     print("\n".join(export_run(run, folder)))
-
-
-def import_(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Holds a GPT-2 model of the Hugging Face kind.")
-    ],
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A new folder, for the run.")],
-) -> None:
-    """Make a run, for generate and export, of a folder with a GPT-2 model."""
-    from gptlib.commands.exchange import import_run
-
-    print("\n".join(import_run(folder, run)))
 
 
 def push(

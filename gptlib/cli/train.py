@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gptlib.cli.options import SHAPE, ContextLength, Dropout, Heads, Layers, Model, Width
+from gptlib.cli.options import SHAPE, ContextLength, Dropout, Heads, Layers, Width
 from gptlib.errors import ConfigError
 from gptlib.settings import BUDGETS
 
@@ -22,12 +22,19 @@ def train(
         Path | None,
         typer.Option(metavar="FOLDER", help="Or: what prepare has written, of any size."),
     ] = None,
-    model: Model = "laptop",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FOLDER",
+            help="A new model by its name or size, such as laptop, gpt2 or 124M. Or a Hugging "
+            "Face folder: its weights, shape and tokenizer are where training begins.",
+        ),
+    ] = "laptop",
     tokenizer: Annotated[
         str | None,
         typer.Option(
             help="For a text: gpt2, characters, or a folder that holds a saved tokenizer. "
-            "Left out: gpt2."
+            "Left out: the model's own, else gpt2."
         ),
     ] = None,
     context_length: ContextLength = None,
@@ -49,9 +56,6 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Updates of the parameters.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Or: passes over the text.")] = None,
     tokens: Annotated[float | None, typer.Option(help="Or: tokens to train on.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Or: as many steps as take so long, as measured at first.")
-    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Windows in one micro-batch.")] = None,
     accumulation: Annotated[
         int | None, typer.Option(help="Micro-batches in one step, over all processes.")
@@ -99,10 +103,6 @@ def train(
     max_minutes: Annotated[
         float | None, typer.Option(help="End this session, saved, before so many minutes are over.")
     ] = None,
-    copy_to: Annotated[
-        Path | None,
-        typer.Option(help="A second folder for checkpoints, such as a mounted drive."),
-    ] = None,
 ) -> None:
     """Train a model on a text or a prepared folder; its run goes to a folder that generate can use.
 
@@ -125,6 +125,5 @@ def train(
         out=out,
         resume=resume,
         max_minutes=max_minutes,
-        copies=copy_to,
         data=data,
     )

@@ -1,4 +1,4 @@
-"""What ``export``, ``import`` and ``push`` do."""
+"""What ``export`` and ``push`` do."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,24 +6,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from gptlib import plots
-from gptlib.config import TrainingConfig
 from gptlib.errors import CheckpointError
-from gptlib.files import atomic_write
+from gptlib.files import atomic_write, check_absent, new_folder
 from gptlib.model import GPT, count_parameters
 from gptlib.pretrained.card import Facts, model_card
-from gptlib.pretrained.huggingface import (
-    CARD,
-    FIGURE,
-    check_new,
-    import_model,
-    new_model_folder,
-    write_model,
-)
+from gptlib.pretrained.huggingface import CARD, FIGURE, write_model
 from gptlib.pretrained.sending import Parcel
 from gptlib.tokenizer import Tokenizer
-from gptlib.training.checkpoint import MODEL, Checkpoint, load_checkpoint, model_of, save_checkpoint
+from gptlib.training.checkpoint import MODEL, Checkpoint, load_checkpoint, model_of
 from gptlib.training.metrics import FILE_NAME, Row, curve, read_metrics
-from gptlib.training.optimizer import make_optimizer
 
 
 def export_run(run: Path, folder: Path) -> list[str]:
@@ -38,15 +29,15 @@ def export_run(run: Path, folder: Path) -> list[str]:
 
     Raises:
         CheckpointError: there is no intact checkpoint.
-        PretrainedError: the folder exists or cannot be written.
+        FolderError: the folder exists or cannot be written.
     """
     if not run.is_dir():
         raise CheckpointError(f"no run in {run}: train one first (python -m gptlib train)")
-    check_new(folder)
+    check_absent(folder)
     checkpoint = load_checkpoint(run, MODEL)
     model, tokenizer = model_of(checkpoint)
     facts = facts_of(folder.resolve().name, checkpoint, model, tokenizer)
-    with new_model_folder(folder) as part:
+    with new_folder(folder) as part:
         write_model(part, model, tokenizer)
         if curve(facts.rows, "loss")[0]:
             plt.switch_backend("agg")  # files only: a machine without a screen draws as well
@@ -86,39 +77,6 @@ def report(folder: Path, checkpoint: Checkpoint, facts: Facts, model: GPT) -> li
     if facts.tokenizer is None:
         lines.append("left out the tokenizer: the run has none")
     lines.append(f'read     "{folder / CARD}" before you share it: it leaves the licence to you')
-    return lines
-
-
-def import_run(folder: Path, run: Path) -> list[str]:
-    """Make a run of the model in a Hugging Face folder: generate can use it, export gives it back.
-
-    Args:
-        folder: what export or transformers has written, or OpenAI's files.
-        run: must not exist.
-
-    Returns:
-        Lines that tell what was done.
-
-    Raises:
-        PretrainedError: names the file or tensor that is wrong; or the run's folder exists.
-    """
-    check_new(run)
-    model, tokenizer = import_model(folder)
-    training = TrainingConfig()  # of no step: the state must name one
-    fingerprint = tokenizer.fingerprint if tokenizer else None
-    state = {
-        "step": 0,
-        "training": training.to_dict(),
-        "fingerprints": {"data": None, "tokenizer": fingerprint},
-    }
-    with new_model_folder(run) as part:
-        if tokenizer:
-            tokenizer.save(part / "tokenizer")
-        save_checkpoint(part, model, make_optimizer(model, training), state)
-    known = tokenizer.name if tokenizer else "no tokenizer in it: the run can write no text"
-    lines = [f"imported {folder}: {model.n_parameters():,} parameters, {known}"]
-    if tokenizer:
-        lines.append(f'write    python -m gptlib generate --model "{run}" --prompt "Once"')
     return lines
 
 

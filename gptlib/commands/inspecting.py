@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.data.cleaning.report import printable
-from gptlib.data.preparation import read_report
-from gptlib.data.prepared import SHARDS, TOKENIZER, open_prepared
-from gptlib.data.shard_index import INDEX, ShardIndex, check_files, read_index
-from gptlib.data.shards import map_split, verify_shards
+from gptlib.data.prepared import SHARDS, TOKENIZER, open_prepared, read_report
+from gptlib.data.shards import INDEX, ShardIndex, open_shards, read_index, verify_shards
 from gptlib.data.split import FEWEST_DOCUMENTS, SPLITS
 from gptlib.errors import ShardError
 from gptlib.tokenizer import Tokenizer, load_tokenizer
@@ -37,7 +35,6 @@ def inspect_folder(folder: Path, pieces: int, seed: int, verify: bool) -> None:
             f"python -m gptlib prepare has written"
         )
     index = read_index(shards)
-    check_files(shards, index)
     report = read_report(folder) if whole else None
     if verify:
         index = open_prepared(folder).index if whole else verify_shards(shards)
@@ -116,7 +113,7 @@ def tell_pieces(
         name = index.tokenizer["name"]
         print(f"pieces   cannot be read: the tokenizer that made the ids, {name}, is not here")
         return
-    tokens, luck = map_split(shards, index, SPLITS[0]), random.Random(seed)
+    tokens, luck = open_shards(shards, SPLITS[0], index), random.Random(seed)
     length = min(PIECE, len(tokens))
     for _ in range(pieces):
         place = luck.randint(0, len(tokens) - length)

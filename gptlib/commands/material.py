@@ -21,15 +21,21 @@ class Material(NamedTuple):
 
 
 def material_of(
-    corpus_name: str | None, tokenizer_name: str | None, data: Path | None, context_length: int
+    corpus_name: str | None,
+    tokenizer_name: str | None,
+    data: Path | None,
+    context_length: int,
+    models_own: Tokenizer | None = None,
 ) -> Material:
     """The material that the options of ``train`` name.
 
     Args:
         corpus_name: of a text; None where `data` is given.
-        tokenizer_name: for the text, see :func:`choose_tokenizer`; None is GPT-2's.
+        tokenizer_name: for the text, see :func:`choose_tokenizer`; None is the model's own, and
+            GPT-2's where it has none.
         data: a prepared folder, which holds its own tokenizer.
         context_length: T of the windows.
+        models_own: what a model that was trained before reads.
 
     Raises:
         ConfigError: a text and a folder are given, or neither, or a tokenizer for the folder, or
@@ -45,6 +51,8 @@ def material_of(
     if is_prepared(Path(corpus_name)):  # its merges.txt would pass for a text
         raise ConfigError(f'{corpus_name} is a prepared folder: give it as --data "{corpus_name}"')
     corpus = load_corpus(corpus_name)
+    if models_own and tokenizer_name is None:
+        return of_text(corpus, models_own, context_length)
     return of_text(corpus, choose_tokenizer(tokenizer_name or "gpt2", corpus), context_length)
 
 

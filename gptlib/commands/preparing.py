@@ -9,10 +9,10 @@ from typing import Any
 from gptlib.commands.inspecting import lines_about
 from gptlib.data.cleaning import Cleaner, darija_cleaner, text_cleaner
 from gptlib.data.corpora import open_corpus
-from gptlib.data.folders import check_absent
 from gptlib.data.prepared import is_prepared
 from gptlib.data.preparing import check_choices, prepare
 from gptlib.errors import ConfigError
+from gptlib.files import check_absent
 from gptlib.tokenizer import Tokenizer, load_tokenizer
 
 DARIJA_ONLY = ("arabizi", "least_arabic")

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.commands.material import material_of
-from gptlib.config import GPTConfig, TrainingConfig, require
-from gptlib.data.windows import Windows
+from gptlib.config import MODELS, SIZES, GPTConfig, TrainingConfig, require
 from gptlib.environment import setup
 from gptlib.errors import ConfigError, RunExists, TrainingStopped
 from gptlib.model import GPT
-from gptlib.settings import resolve
+from gptlib.pretrained.huggingface import import_model
+from gptlib.settings import resolve, with_budget
+from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
-from gptlib.training.budget import seconds_per_step, with_budget
-from gptlib.training.copies import check_copies
-from gptlib.training.metrics import FILE_NAME, best_validation, read_metrics
+from gptlib.training.metrics import best_validation
 from gptlib.training.progress import log_to
 from gptlib.training.trainer import Trainer
 
@@ -34,11 +33,11 @@ def train_model(
     out: Path | None = None,
     resume: bool = False,
     max_minutes: float | None = None,
-    copies: Path | None = None,
     data: Path | None = None,
 ) -> None:
-    """Train a model of a named shape on a text or a prepared folder and keep the run.
+    """Train a model on a text or a prepared folder and keep the run.
 
+    The model is new and of a named shape, or goes on from a Hugging Face folder's weights.
     Everything that can be wrong is found before the folder is made. ``out`` must not exist yet,
     unless the run in it is to be resumed.
     """
@@ -53,33 +52,66 @@ def train_model(
             raise RunExists(f"{out} exists: go on with its run (--resume) or give another folder")
         if out is None and parallel.count() > 1:
             raise ConfigError("several processes need one folder for the run: give --out RUN")
-        shape_of_model = GPTConfig.named(model_name, **shape)
+        begun, own = begun_model(model_name, shape)
+        shape_of_model = begun.config if begun else GPTConfig.named(model_name, **shape)
         config, budget = resolve(*settings)
         profile = setup()
         train, validation, tokenizer, source = material_of(
-            corpus_name, tokenizer_name, data, shape_of_model.context_length
+            corpus_name, tokenizer_name, data, shape_of_model.context_length, own
         )
+        if begun:
+            check_tokens(model_name, begun, own, tokenizer)
         vocabulary = {"vocab_size": tokenizer.vocab_size}
-        model = GPT(
+        model = begun or GPT(
             GPTConfig.from_dict(shape_of_model.to_dict() | vocabulary), seed=config.seed
-        ).to(profile.device)
+        )
+        model = model.to(profile.device)
         print(f"corpus   {source.name}: {len(train[0]):,} windows, {len(validation[0]):,} held out")
         print(f"model    {model_name}: {model.n_parameters():,} parameters")
-        begun = [place for place in (out, copies and out and copies / out.name) if place and resume]
-        config = with_steps(config, budget, model, train, begun)
+        config = with_budget(config, budget, *train[0].shape)
         show(settings[0], config)
         folder = out or profile.new_run(Path(source.name).name)
-        trainer = Trainer(
-            *(model, train, validation, config, folder, tokenizer, source), copies=copies
-        )
+        trainer = Trainer(model, train, validation, config, folder, tokenizer, source)
+        if begun:
+            trainer.about["began_with"] = Path(model_name).resolve().name
         print(f"format   {trainer.precision.reason}")
-        if copies and parallel.rank() == 0:
-            check_copies(folder, copies, resume)
         with log_to(folder / "train.log") if parallel.rank() == 0 else silence() as report:
             trainer.report = report
             left = max_minutes and max_minutes - (time.monotonic() - started) / 60
             train_and_tell(trainer, folder, resume, left)
     parallel.end()
+
+
+def begun_model(name: str, shape: dict[str, Any]) -> tuple[GPT | None, Tokenizer | None]:
+    """The model and the tokenizer of a Hugging Face folder; None where `name` is that of a shape.
+
+    Raises:
+        PretrainedError: the folder holds no model that is ours, or a damaged one.
+        ConfigError: options ask for another shape.
+    """
+    if name in MODELS or name in SIZES or not Path(name).is_dir():
+        return None, None
+    for option in shape:
+        raise ConfigError(
+            f"the model in {name} has its shape: leave --{option.replace('_', '-')} out"
+        )
+    return import_model(name)
+
+
+def check_tokens(name: str, model: GPT, own: Tokenizer | None, tokenizer: Tokenizer) -> None:
+    """Refuse a text whose ids mean something else to a model that was trained before."""
+    if own:
+        require(
+            own.fingerprint == tokenizer.fingerprint,
+            f"the model in {name} reads tokens of {own.name}, not of {tokenizer.name}: leave "
+            f"--tokenizer out and give a text, or one prepared with the model's own tokenizer",
+        )
+    known = model.config.vocab_size
+    require(
+        known == tokenizer.vocab_size,
+        f"the model in {name} knows {known:,} tokens, the tokenizer {tokenizer.name} has "
+        f"{tokenizer.vocab_size:,}: give the one that the model was trained with (--tokenizer)",
+    )
 
 
 def train_and_tell(trainer: Trainer, folder: Path, resume: bool, minutes: float | None) -> None:
@@ -100,22 +132,6 @@ def train_and_tell(trainer: Trainer, folder: Path, resume: bool, minutes: float 
     if done < steps:
         print(f"kept     step {done} of {steps}: the same command with --resume goes on")
     print(f'write    python -m gptlib generate --model "{folder}" --prompt "Once"')
-
-
-def with_steps(
-    config: TrainingConfig,
-    budget: dict[str, float],
-    model: GPT,
-    train: Windows,
-    begun: list[Path],
-) -> TrainingConfig:
-    """The settings with the steps that a budget pays for; a run begun before keeps its own."""
-    for place in begun:
-        if budget and (place / FILE_NAME).exists():
-            return config.with_changes(steps=read_metrics(place)[0]["training"]["steps"])
-    seconds = seconds_per_step(config, model, train) if "minutes" in budget else None
-    n_windows, context_length = train[0].shape
-    return with_budget(config, budget, n_windows, context_length, seconds)
 
 
 def show(name: str, config: TrainingConfig) -> None:

@@ -4,20 +4,70 @@ Code that comes with a data set is never run: `datasets` no longer does, and not
 """
 
 import hashlib
+import importlib
+import inspect
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gptlib import paths
-from gptlib.data.hub_client import PATIENCE, libraries
 from gptlib.data.hub_texts import FORM, HubText, file_name
 from gptlib.data.reading import checked_text, read_documents
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
 from gptlib.files import atomic_write, sha256_of
+
+
+@cache
+def libraries() -> tuple[Any, Any]:
+    """`datasets` and `huggingface_hub`, made to give up within half a minute.
+
+    As they come, a request is made six times, with 23 seconds of sleep between or as long as a
+    busy server likes; `datasets` waits for 100 seconds at a time and tries twenty times; sending
+    has no limit. HF_HUB_DOWNLOAD_TIMEOUT and HF_HUB_ETAG_TIMEOUT change a part of this only.
+    Imported at the first data set of the hub: it takes seconds, and most texts need neither.
+    """
+    datasets, hub = map(importlib.import_module, ("datasets", "huggingface_hub"))
+    # Where a server stores files by chunks, another downloader would go round these limits.
+    hub.constants.HF_HUB_DISABLE_XET = True
+    for ask in (hub.utils.http_backoff, hub.utils.http_stream_backoff):
+        inspect.unwrap(ask).__kwdefaults__["max_retries"] = 1
+    datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
+    for name in ("READ", "READ_SERVER_UNAVAILABLE", "READ_RATE_LIMIT", "OPEN"):
+        setattr(datasets.config, f"STREAMING_{name}_RETRY_INTERVAL", 0)
+    if paths.quiet():
+        datasets.disable_progress_bars()
+    session = hub.get_session()
+    hooks = {"request": [*session.event_hooks["request"], limit], "response": [refuse_to_wait]}
+    hub.set_client_factory(lambda: type(session)(event_hooks=hooks, follow_redirects=True))
+    return datasets, hub
+
+
+def limit(request: Any) -> None:
+    """Called with every request of the hub's library before it is sent."""
+    if paths.offline():  # here and now: the libraries read it once, at import
+        raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
+    silence = silence_of(request.method, request.url.path)
+    request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), silence)
+
+
+def refuse_to_wait(response: Any) -> None:
+    """Called with every answer: the library would sleep as long as this one asks for."""
+    if response.status_code == 429 or "retry-after" in response.headers:
+        wait = response.headers.get("retry-after", "no time named")
+        raise DownloadError(
+            f"the server is busy (HTTP {response.status_code}), asks us to wait: {wait}"
+        )
+
+
+def silence_of(method: str, path: str) -> float:
+    """Seconds without an answer, or without another byte, that end one try."""
+    if method == "PUT" or "/commit/" in path:
+        return 60.0  # what was sent is checked before the answer
+    return 3.5 if "/resolve/" in path else 8.0  # a file is tried up to six times, all else twice
 
 
 def stream(text: HubText, documents: int | None = None) -> Iterator[str]:
@@ -66,10 +116,10 @@ def kept_at(text: HubText, documents: int) -> Path:
 
 
 def rows_of(text: HubText, streaming: bool) -> Iterator[str]:
-    """The documents that are not blank, with every failure turned into a named one."""
-    token = libraries()[1].get_token() or paths.token_in_file()
-    with failures_named(text, token):
-        PATIENCE.forget()
+    """The documents that are not blank, with every failure turned into a line with each way out."""
+    token = None
+    try:
+        token = libraries()[1].get_token() or paths.token_in_file()
         rows = (open_stream if streaming else open_copy)(text, token)
         for number, row in enumerate(rows.select_columns([text.column])):
             value = row[text.column]
@@ -77,6 +127,12 @@ def rows_of(text: HubText, streaming: bool) -> Iterator[str]:
                 document = checked_text(value, f"{text.name}, row {number:,}", text.column)
                 if document.strip():
                     yield document.replace("\r\n", "\n")
+    except CorpusError:
+        raise
+    except Exception as error:
+        reason = one_line(error)
+        told = reason.replace(token, "…") if token else reason
+        raise CorpusUnavailable(unavailable(text, told)) from None
 
 
 def open_copy(text: HubText, token: str | None) -> Any:
@@ -123,27 +179,13 @@ def check_column(text: HubText, columns: list[str] | None) -> None:
         )
 
 
-@contextmanager
-def failures_named(text: HubText, token: str | None) -> Iterator[None]:
-    """Turn whatever the hub's libraries raise into one line that names every way out."""
-    try:
-        yield
-    except CorpusError:
-        raise
-    except Exception as error:
-        reason = one_line(error)
-        if token:
-            reason = reason.replace(token, "…")
-        raise CorpusUnavailable(unavailable(text, reason)) from None
-
-
 def one_line(error: BaseException) -> str:
-    """What happened first: the libraries wrap it in reasons of their own."""
+    """What happened at the bottom: the libraries wrap it in reasons of their own."""
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
         causes.append(cause)
-    named = [cause for cause in causes if isinstance(cause, DownloadError)]
-    return " ".join(str((named or causes)[0]).split()) or type(error).__name__
+    told = [cause for cause in causes if "is not cached in" not in str(cause)]
+    return " ".join(str((told or causes)[-1]).split()) or type(error).__name__
 
 
 def unavailable(text: HubText, reason: str) -> str:

@@ -5,19 +5,30 @@
     FOLDER/
       shards/      shards.json and *.npy, see gptlib.data.sharding
       tokenizer/   what ``Tokenizer.save`` has written
-      report.json  how the documents were cleaned; not needed for training
+      report.json  what became of the documents, and why; not needed for training
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from gptlib.data.shard_index import INDEX, ShardIndex
-from gptlib.data.shards import ShardWindows, TokenShards, map_split, verify_shards
-from gptlib.errors import ShardError, TextTooShort, TokenizerError
+from gptlib.data.cleaning import CleaningReport
+from gptlib.data.overlap import SPAN
+from gptlib.data.shards import (
+    INDEX,
+    ShardIndex,
+    ShardWindows,
+    TokenShards,
+    open_shards,
+    verify_shards,
+)
+from gptlib.errors import Damaged, ShardError, TextTooShort, TokenizerError
+from gptlib.files import read_manifest
 from gptlib.tokenizer import Tokenizer, load_tokenizer
 
-SHARDS, TOKENIZER = "shards", "tokenizer"
+SHARDS, TOKENIZER, REPORT = "shards", "tokenizer", "report.json"
+VERSION = 1  # of the report
 
 
 @dataclass(frozen=True)
@@ -44,36 +55,20 @@ class Prepared:
         Raises:
             ShardError: there is no such split, or it was altered since.
         """
-        return map_split(self.folder / SHARDS, self.index, split)
+        return open_shards(self.folder / SHARDS, split, self.index)
 
     def windows(self, split: str, context_length: int) -> tuple[ShardWindows, ShardWindows]:
-        """Inputs and targets of a split, (n, T) each, read when they are asked for.
-
-        Raises:
-            ShardError: there is no such split, or it was altered since.
-            TextTooShort: it holds fewer ids than one window and its last target.
-        """
+        """Inputs and targets of a split, (n, T) each, read when they are asked for."""
         try:
             return self.tokens(split).windows(context_length)
-        except TextTooShort as problem:
-            raise TextTooShort(f"the {split} split of {self.folder} is too short: {problem}") from (
-                problem
-            )
+        except TextTooShort as error:
+            message = f"the {split} split of {self.folder} is too short: {error}"
+            raise TextTooShort(message) from error
 
 
 def is_prepared(path: Path) -> bool:
     """Whether ``prepare`` has written this; texts of one's own may lie in ``shards/`` too."""
     return (path / SHARDS / INDEX).is_file()
-
-
-def shards_in(folder: Path) -> Path:
-    """Where a prepared folder's shards lie; ShardError where it is no such folder."""
-    if not (folder / SHARDS).is_dir():
-        raise ShardError(
-            f"{folder} is no prepared folder, it has no {SHARDS}/: "
-            f"make one with python -m gptlib prepare"
-        )
-    return folder / SHARDS
 
 
 def open_prepared(folder: str | Path) -> Prepared:
@@ -87,7 +82,12 @@ def open_prepared(folder: str | Path) -> Prepared:
             is missing, damaged or another one.
     """
     folder = Path(folder)
-    index = verify_shards(shards_in(folder))
+    if not (folder / SHARDS).is_dir():
+        raise ShardError(
+            f"{folder} is no prepared folder, it has no {SHARDS}/: "
+            f"make one with python -m gptlib prepare"
+        )
+    index = verify_shards(folder / SHARDS)
     try:
         tokenizer = load_tokenizer(folder / TOKENIZER)
     except (TokenizerError, OSError) as error:
@@ -99,3 +99,59 @@ def open_prepared(folder: str | Path) -> Prepared:
             f"{index.tokenizer.get('name')}: prepare it again in another folder"
         )
     return Prepared(folder, index, tokenizer)
+
+
+@dataclass(frozen=True)
+class SharedDocuments:
+    """What a held-out split had in common with training."""
+
+    documents: int  # that share a span with a training document
+    of: int  # documents in the split before any was dropped
+    places: int  # in them, where a span begins that training has
+    dropped: bool  # whether these documents were left out
+    tokens: int = SPAN  # of a span
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What ``report.json`` says."""
+
+    index: ShardIndex
+    cleaning: CleaningReport | None  # None: the documents were taken as they came
+    shared: dict[str, SharedDocuments] | None  # None: the ids do not tell where documents end
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for JSON; what ``shards.json`` says of each file is left to it."""
+        tokens = {
+            split: sum(shard.tokens for shard in self.index.of(split))
+            for split in self.index.splits
+        }
+        return {
+            "version": VERSION,
+            "source": self.index.source,
+            "tokenizer": self.index.tokenizer,
+            "cleaning": self.cleaning and self.cleaning.to_dict(),
+            "splits": {
+                split: {**counts, "tokens": tokens[split]}
+                for split, counts in self.index.splits.items()
+            },
+            "shared_spans": self.shared
+            and {split: asdict(found) for split, found in self.shared.items()},
+        }
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The verified content of a prepared folder's ``report.json``.
+
+    Raises:
+        ShardError: it is missing, altered, or of another version.
+    """
+    try:
+        values = read_manifest(folder / REPORT)
+        if (found := values.get("version")) != VERSION:
+            raise Damaged(f"{REPORT} has version {found!r}, not {VERSION}")
+    except Damaged as error:
+        raise ShardError(
+            f"{folder} is damaged: {error}: prepare it again, or train on it as it is"
+        ) from error
+    return values

@@ -15,10 +15,8 @@ from tqdm import tqdm
 
 from gptlib import paths
 from gptlib.data.cleaning import Cleaner
-from gptlib.data.folders import check_absent, new_folder, written
-from gptlib.data.preparation import REPORT, Preparation, SharedDocuments
-from gptlib.data.prepared import SHARDS, TOKENIZER
-from gptlib.data.shard_index import dtype_of
+from gptlib.data.overlap import SPAN, drop_documents, ngram_overlap
+from gptlib.data.prepared import REPORT, SHARDS, TOKENIZER, Preparation, SharedDocuments
 from gptlib.data.sharding import (
     Counts,
     check_sharding,
@@ -27,10 +25,10 @@ from gptlib.data.sharding import (
     ids_of,
     shards_of,
 )
-from gptlib.data.shared_spans import SPAN, leave_out, shared_spans
+from gptlib.data.shards import dtype_of
 from gptlib.data.split import SPLITS, split_stream
 from gptlib.errors import ConfigError, CorpusError
-from gptlib.files import sync_folder
+from gptlib.files import check_absent, new_folder, write_manifest
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, Tokenizer
 from gptlib.tokenizer.vocabulary import room_for_merges
 
@@ -66,7 +64,8 @@ def prepare(
 
     Raises:
         CorpusError: no document is left, or a split would be empty.
-        ConfigError, ShardError, TokenizerError, TokenOutOfRange: see ``write_shards``.
+        ConfigError, FolderError, ShardError, TokenizerError, TokenOutOfRange: see
+            ``write_shards``.
     """
     folder = Path(folder)
     check_absent(folder)
@@ -87,10 +86,7 @@ def prepare(
         index = shards_of(part / SHARDS, tokenizer, counts, n_shards, about)
         tokenizer.save(part / TOKENIZER)
         report = Preparation(index, cleaner.report if cleaner else None, shared)
-        with written(part / REPORT) as file:
-            file.write(report.to_bytes())
-        for inner in (SHARDS, TOKENIZER):
-            sync_folder(part / inner)
+        write_manifest(part / REPORT, report.to_dict())
     return report
 
 
@@ -155,7 +151,7 @@ def compared(
     found, dtype = {}, dtype_of(tokenizer.vocab_size)
     for split in list(counts)[1:]:
         ids, there = ids_of(folder, split), counts[split]["documents"]
-        numbers, places = shared_spans(ids_of(folder, SPLITS[0]), ids, dtype, tokenizer)
+        numbers, places = ngram_overlap(ids_of(folder, SPLITS[0]), ids, dtype, tokenizer)
         found[split] = SharedDocuments(len(numbers), there, places, drop)
         if drop and len(numbers) == there:
             raise CorpusError(
@@ -163,6 +159,6 @@ def compared(
                 f"keep them (without drop_shared), or clean more, or use more documents"
             )
         if drop:
-            counts[split]["text_bytes"] -= leave_out(ids, dtype, numbers, tokenizer)
+            counts[split]["text_bytes"] -= drop_documents(ids, dtype, numbers, tokenizer)
             counts[split]["documents"] -= len(numbers)
     return found

@@ -1,30 +1,35 @@
 """Documents out of a stream, token shards on disk, in memory that does not grow with them.
 
 Ids are appended to one file for each split; once all are there, each file is cut into shards of
-equal length. All this happens in ``.NAME.part`` beside the folder, which gets its name only when
-everything is on the disk: what a killed process leaves is thrown away by the next one.
+equal length. Threads turn documents into ids, in order and a few documents at a time.
 """
 
 import hashlib
+import os
+import shutil
+from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from tqdm import tqdm
 
 from gptlib import paths
-from gptlib.data.folders import new_folder, written
-from gptlib.data.shard_index import INDEX, Shard, ShardIndex, dtype_of, file_name, header
+from gptlib.data.shards import INDEX, Shard, ShardIndex, dtype_of, header
 from gptlib.data.split import SPLITS, split_stream
-from gptlib.data.tokenising import tokenise
 from gptlib.errors import ConfigError, CorpusError
-from gptlib.files import BLOCK
-from gptlib.tokenizer import Tokenizer
-from gptlib.tokenizer.bpe import check_unicode
+from gptlib.files import BLOCK, file_facts, new_folder
+from gptlib.tokenizer import END_OF_TEXT, Tokenizer
+from gptlib.tokenizer.bpe import check_unicode, safe_chunks
+from gptlib.tokenizer.tokenizers import out_of_range
+
+SLAB = 1 << 18  # characters that a thread tokenises at a time: a few hundredths of a second
 
 Counts = dict[str, dict[str, int]]  # split → documents and bytes of text
+Slab = list[tuple[str, bool]]  # texts, and whether a document ends there
 
 
 def write_shards(
@@ -54,8 +59,9 @@ def write_shards(
         What ``shards.json`` says.
 
     Raises:
-        ShardError: the folder exists, is being written, or the disk refuses; or the vocabulary
-            fits no integer type. Nothing is left of the attempt.
+        FolderError: the folder exists, is being written, or the disk refuses. Nothing is left of
+            the attempt.
+        ShardError: the vocabulary fits no integer type.
         CorpusError: a split that was asked for would be empty.
         TokenizerError, TokenOutOfRange: a document cannot be encoded.
     """
@@ -75,14 +81,50 @@ def check_sharding(vocab_size: int, n_shards: int) -> None:
         raise ConfigError(f"n_shards is {n_shards}: it must be 1 or more")
 
 
+def fingerprinted(documents: Iterable[str], digest: "hashlib._Hash") -> Iterator[str]:
+    """Hand documents on, and take them into the fingerprint that ``Corpus.fingerprint`` is."""
+    try:
+        for document in documents:
+            check_unicode(document)
+            digest.update(hashlib.sha256(document.encode()).digest())
+            yield document
+    except OSError as error:  # of a file or a server, not of the disk that is written to
+        raise CorpusError(f"the documents broke off ({error}): see to their source") from error
+
+
 def gather_ids(
     parted: Iterable[tuple[str, str]], tokenizer: Tokenizer, part: Path, splits: Sequence[str]
 ) -> Counts:
-    """Turn documents into ids, one file for each split; returns what they hold."""
+    """Append the ids of documents to one file for each split; returns what these hold."""
     counts: Counts = {split: {"documents": 0, "text_bytes": 0} for split in splits}
-    slabs = tokenise(counted(parted, counts), tokenizer)
-    write_ids(slabs, part, splits, dtype_of(tokenizer.vocab_size))
+    dtype = dtype_of(tokenizer.vocab_size)
+    with ExitStack() as stack:
+        files = {split: stack.enter_context(ids_of(part, split).open("wb")) for split in splits}
+        for split, ids in tokenise(counted(parted, counts), tokenizer):
+            files[split].write(ids.astype(dtype).tobytes())
+        for split, file in files.items():
+            if file.tell() == 0:
+                raise CorpusError(
+                    f"the {split} split would be empty (equal documents fall on one side): "
+                    f"use more documents or other shares"
+                )
     return counts
+
+
+def ids_of(part: Path, split: str) -> Path:
+    """The file in which a split's ids wait to be cut."""
+    return part / f"{split}.ids"
+
+
+def counted(parted: Iterable[tuple[str, str]], counts: Counts) -> Iterator[tuple[str, str]]:
+    """Hand documents on, count them and move the bar."""
+    with tqdm(desc="tokenising", unit="B", unit_scale=True, disable=paths.quiet()) as bar:
+        for split, document in parted:
+            size = len(document.encode())
+            counts[split]["documents"] += 1
+            counts[split]["text_bytes"] += size
+            bar.update(size)
+            yield split, document
 
 
 def shards_of(
@@ -97,52 +139,8 @@ def shards_of(
         splits=counts,
         shards=tuple(cut_into_shards(part, list(counts), dtype_of(tokenizer.vocab_size), n_shards)),
     )
-    with written(part / INDEX) as file:  # last: it vouches for the others
-        file.write(index.to_bytes())
+    (part / INDEX).write_bytes(index.to_bytes())
     return index
-
-
-def fingerprinted(documents: Iterable[str], digest: "hashlib._Hash") -> Iterator[str]:
-    """Hand documents on, and take them into the fingerprint that ``Corpus.fingerprint`` is."""
-    try:
-        for document in documents:
-            check_unicode(document)
-            digest.update(hashlib.sha256(document.encode()).digest())
-            yield document
-    except OSError as error:  # of a file or a server, not of the disk that is written to
-        raise CorpusError(f"the documents broke off ({error}): see to their source") from error
-
-
-def counted(parted: Iterable[tuple[str, str]], counts: Counts) -> Iterator[tuple[str, str]]:
-    """Hand documents on, count them and move the bar."""
-    with tqdm(desc="tokenising", unit="B", unit_scale=True, disable=paths.quiet()) as bar:
-        for split, document in parted:
-            size = len(document.encode())
-            counts[split]["documents"] += 1
-            counts[split]["text_bytes"] += size
-            bar.update(size)
-            yield split, document
-
-
-def write_ids(
-    slabs: Iterable[tuple[str, np.ndarray]], part: Path, splits: Iterable[str], dtype: str
-) -> None:
-    """Append each split's ids to its file; refuses a split without any."""
-    with ExitStack() as stack:
-        files = {split: stack.enter_context(ids_of(part, split).open("wb")) for split in splits}
-        for split, ids in slabs:
-            files[split].write(ids.astype(dtype).tobytes())
-        for split, file in files.items():
-            if file.tell() == 0:
-                raise CorpusError(
-                    f"the {split} split would be empty (equal documents fall on one side): "
-                    f"use more documents or other shares"
-                )
-
-
-def ids_of(part: Path, split: str) -> Path:
-    """The file in which a split's ids wait to be cut."""
-    return part / f"{split}.ids"
 
 
 def cut_into_shards(part: Path, splits: list[str], dtype: str, n_shards: int) -> Iterator[Shard]:
@@ -153,25 +151,108 @@ def cut_into_shards(part: Path, splits: list[str], dtype: str, n_shards: int) ->
         wanted = -(-n_shards * tokens[split] // tokens[SPLITS[0]])
         count = min(wanted, tokens[split])
         borders = [number * tokens[split] // count for number in range(count + 1)]
+        found = []
         with ids_of(part, split).open("r+b") as ids:
-            found = []
             for number in reversed(range(count)):  # from the end: what is copied can be cut off
                 start, end = borders[number : number + 2]
+                shard = part / f"{split}-{number:05d}.npy"
                 ids.seek(start * item)
-                found.append(write_shard(part, split, number, dtype, end - start, ids))
+                with shard.open("wb") as file:
+                    file.write(header(dtype, end - start))
+                    shutil.copyfileobj(ids, file, BLOCK)
+                found.append(Shard(shard.name, split, end - start, **file_facts(shard)))
                 ids.truncate(start * item)
         ids_of(part, split).unlink()
         yield from reversed(found)
 
 
-def write_shard(
-    part: Path, split: str, number: int, dtype: str, tokens: int, ids: IO[bytes]
-) -> Shard:
-    """Copy what follows in `ids` into a shard."""
-    name, block, digest = file_name(split, number), header(dtype, tokens), hashlib.sha256()
-    with written(part / name) as file:
-        while block:
-            file.write(block)
-            digest.update(block)
-            block = ids.read(BLOCK)
-        return Shard(name, split, tokens, file.tell(), digest.hexdigest())
+def tokenise(
+    parted: Iterable[tuple[str, str]], tokenizer: Tokenizer
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The ids of documents, in slabs.
+
+    Threads serve a tokenizer that leaves Python while it works, as tiktoken does; others are
+    as fast as on one thread.
+
+    Args:
+        parted: the split and the text of each document, one by one.
+        tokenizer: shared by the threads.
+
+    Yields:
+        A split and its next ids, uint32; each document ends with the end-of-text id, if the
+        tokenizer has one.
+
+    Raises:
+        TokenizerError, TokenOutOfRange: a document cannot be encoded, or has got a bad id.
+    """
+    threads = os.cpu_count() or 1
+    pending: deque[tuple[str, Future[np.ndarray]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for split, slab in slabs(parted):
+            pending.append((split, pool.submit(encode_slab, tokenizer, slab)))
+            if len(pending) > 2 * threads:  # enough for no thread to wait, little to hold
+                done, future = pending.popleft()
+                yield done, future.result()
+        for done, future in pending:
+            yield done, future.result()
+
+
+def slabs(parted: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Slab]]:
+    """Gather the documents of each split until there is work worth handing to a thread."""
+    waiting: dict[str, Slab] = {}
+    sizes: dict[str, int] = {}
+    for split, document in parted:
+        for text, ends in cut_long(document):
+            waiting.setdefault(split, []).append((text, ends))
+            sizes[split] = sizes.get(split, 0) + len(text)
+            if sizes[split] >= SLAB:
+                yield split, waiting.pop(split)
+                sizes[split] = 0
+    yield from waiting.items()
+
+
+def cut_long(document: str) -> Iterator[tuple[str, bool]]:
+    """A document as it is, or parts of a long one that have the same ids as the whole."""
+    if len(document) <= SLAB:
+        yield document, True
+        return
+    for part in safe_chunks([document], SLAB):
+        yield part, False
+    yield "", True
+
+
+def encode_slab(tokenizer: Tokenizer, slab: Slab) -> np.ndarray:
+    """The ids of some texts, checked against the vocabulary."""
+    found = encode_joined(tokenizer, slab) or encode_each(tokenizer, slab)
+    try:
+        ids = array("I", found)  # 32 bits and no sign
+    except OverflowError:
+        bad = next(i for i in found if i not in range(tokenizer.vocab_size))
+        raise out_of_range(bad, tokenizer.vocab_size) from None
+    line = np.frombuffer(ids, dtype=np.uintc)  # (n,)
+    if line.size and line.max() >= tokenizer.vocab_size:
+        raise out_of_range(line.max(), tokenizer.vocab_size)
+    return line
+
+
+def encode_joined(tokenizer: Tokenizer, slab: Slab) -> list[int] | None:
+    """The ids of all texts in one call, end-of-text as text between; None where that may differ.
+
+    One long call leaves Python alone for longer than many short ones: the threads would spend
+    a third of their time waiting for each other.
+    """
+    whole = "".join([text + END_OF_TEXT if ends else text for text, ends in slab])
+    alone = whole.count(END_OF_TEXT) == sum(ends for _, ends in slab)  # no text has it
+    if list(tokenizer.special_tokens) != [END_OF_TEXT] or not alone:
+        return None
+    return tokenizer.encode(whole, allow_special=True)
+
+
+def encode_each(tokenizer: Tokenizer, slab: Slab) -> list[int]:
+    """The ids of all texts, one by one, and the end of text after each document."""
+    ids = []
+    for text, ends in slab:
+        ids += tokenizer.encode(text)
+        if ends and tokenizer.end_of_text is not None:
+            ids.append(tokenizer.end_of_text)
+    return ids

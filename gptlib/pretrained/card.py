@@ -11,7 +11,7 @@ from typing import Any
 from gptlib.config import GPTConfig, padded_size
 from gptlib.pretrained.provenance import Text, text_of
 from gptlib.training.metrics import Row, best_validation, curve
-from gptlib.training.reproducibility import INTERVALS
+from gptlib.training.run import INTERVALS
 
 POINTS = 8  # rows of the table of losses
 
@@ -24,7 +24,7 @@ class Facts:
     config: GPTConfig
     parameters: int  # without spare rows
     tokenizer: str | None  # its name
-    step: int  # updates behind the parameters; 0 for those that were not trained here
+    step: int  # updates behind the parameters
     rows: list[Row]  # the run's metrics up to that step, the line about the run first
     figure: str | None = None  # the file beside the card that shows its curves
 
@@ -57,10 +57,11 @@ def head(text: Text | None) -> list[str]:
 
 def summary(facts: Facts, text: Text | None) -> str:
     """Two sentences."""
-    origin = "brought in from another folder, not trained here"
-    if facts.step:
-        origin = f"trained from scratch for {facts.step:,} steps"
-        origin += f" on {plain(text.name)}" if text else " on a text that the run did not name"
+    about = facts.rows[0] if facts.rows else {}
+    began = about.get("began_with")
+    start = f" from the weights of {plain(began)}" if began else " from scratch" if about else ""
+    where = plain(text.name) if text else "a text that the run did not name"
+    origin = f"trained{start} for {facts.step:,} steps on {where}"
     return (
         f"A GPT-2 model of {facts.parameters:,} parameters, {origin}. It continues a text; it "
         f"follows no instructions. Made with gptlib, the library of a course that builds GPT-2 "

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gptlib import paths
-from gptlib.data.hub_client import PATIENCE, libraries
+from gptlib.data.hub import libraries
 from gptlib.errors import DownloadError, PretrainedError
 from gptlib.files import sha256_of
 from gptlib.pretrained.tensors import WEIGHTS
@@ -36,8 +36,8 @@ RELEASES = {
 def fetch(name: str) -> Path:
     """The folder with a model's weights, downloaded unless the hub's cache has it.
 
-    A download whose connection breaks goes on where it stopped, three times at most; what came
-    is held against the sha256 that the hub names for it.
+    A download whose connection breaks goes on where it stopped; what came is held against the
+    sha256 that the hub names for it.
 
     Raises:
         PretrainedError: it is not stored here and did not come; the message names each way out.
@@ -63,7 +63,6 @@ def _download(release: Release) -> Path:
     if paths.offline():
         raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
     hub: Any = libraries()[1]
-    PATIENCE.forget()
     place = (release.repository, WEIGHTS)
     facts = hub.get_hf_file_metadata(hub.hf_hub_url(*place, revision=release.revision))
     path = Path(hub.hf_hub_download(*place, revision=release.revision))

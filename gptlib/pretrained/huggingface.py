@@ -9,20 +9,17 @@
 No code travels: ``AutoModelForCausalLM`` and ``AutoTokenizer`` open it with their own.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from gptlib.config import GPTConfig
-from gptlib.data.folders import new_folder
-from gptlib.errors import PretrainedError, ShardError
-from gptlib.files import write_json
+from gptlib.errors import PretrainedError
+from gptlib.files import new_folder, write_json
 from gptlib.model import GPT
 from gptlib.pretrained.configuration import CONFIG, FIELDS
 from gptlib.pretrained.names import PREFIX, swap_layout, their_name
@@ -30,7 +27,6 @@ from gptlib.pretrained.openai import load_openai
 from gptlib.pretrained.tensors import WEIGHTS
 from gptlib.pretrained.tokenizer_files import read_tokenizer, write_tokenizer
 from gptlib.tokenizer import Tokenizer
-from gptlib.training.sealing import pieces, write_file
 
 GENERATION_CONFIG = "generation_config.json"
 CARD, FIGURE = "README.md", "loss.png"
@@ -49,40 +45,11 @@ def export_model(folder: str | Path, model: GPT, tokenizer: Tokenizer | None) ->
         tokenizer: the one that the model was trained with; None for a model without.
 
     Raises:
-        PretrainedError: the folder exists or cannot be written, or model and tokenizer do not
-            belong together; nothing is left of the attempt.
+        PretrainedError: model and tokenizer do not belong together.
+        FolderError: the folder exists or cannot be written; nothing is left of the attempt.
     """
-    with new_model_folder(folder) as part:
+    with new_folder(Path(folder)) as part:
         write_model(part, model, tokenizer)
-
-
-@contextmanager
-def new_model_folder(folder: str | Path) -> Iterator[Path]:
-    """A folder to write in that gets its name once all is on the disk; never one that exists."""
-    check_new(folder)
-    try:
-        with new_folder(Path(os.path.abspath(folder))) as part:
-            yield part
-            for path in part.rglob("*"):
-                if path.is_file():
-                    write_through(path)
-    except ShardError as error:
-        raise PretrainedError(str(error)) from error
-
-
-def check_new(folder: str | Path) -> None:
-    """Refuse a folder that stands there already, were it a broken link, or inside of a file."""
-    if os.path.lexists(folder):
-        raise PretrainedError(f"{folder} exists: give another folder, or remove it yourself")
-    for above in Path(os.path.abspath(folder)).parents:
-        if above.is_file():
-            raise PretrainedError(f"{folder}: {above} is a file: give another folder")
-
-
-def write_through(path: Path) -> None:
-    """Return once a file would survive a power cut."""
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
 
 
 def write_model(part: Path, model: GPT, tokenizer: Tokenizer | None) -> None:
@@ -100,7 +67,7 @@ def write_model(part: Path, model: GPT, tokenizer: Tokenizer | None) -> None:
     if tokenizer:
         write_tokenizer(part, tokenizer, model.config.context_length)
     # without the format's name transformers would not know whose tensors these are
-    write_file(part / WEIGHTS, pieces(their_tensors(model), metadata={"format": "pt"}))
+    save_file(their_tensors(model), part / WEIGHTS, metadata={"format": "pt"})
 
 
 def their_config(model: GPT) -> dict[str, Any]:
@@ -130,7 +97,7 @@ def their_tensors(model: GPT) -> dict[str, Tensor]:
         for layer in range(model.config.n_layers):
             found[f"blocks.{layer}.attention.qkv.bias"] = zeros.clone()
     return {
-        PREFIX + (name := their_name(ours)): swap_layout(name, tensor)
+        PREFIX + (name := their_name(ours)): swap_layout(name, tensor).contiguous()
         for ours, tensor in found.items()
     }
 

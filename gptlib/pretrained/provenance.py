@@ -6,7 +6,7 @@ from pathlib import Path
 from gptlib.data.corpora import CORPORA
 from gptlib.data.hub_texts import NAMED
 from gptlib.data.prepared import SHARDS
-from gptlib.data.shard_index import read_index
+from gptlib.data.shards import read_index
 from gptlib.errors import ShardError
 from gptlib.training.metrics import Row
 

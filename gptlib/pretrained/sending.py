@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gptlib import paths
-from gptlib.data.hub import one_line
-from gptlib.data.hub_client import PATIENCE, libraries
+from gptlib.data.hub import libraries, one_line
 from gptlib.errors import PretrainedError
 from gptlib.files import wrong_file
 from gptlib.pretrained.configuration import CONFIG
@@ -99,16 +98,15 @@ def send(parcel: Parcel, token: str) -> str:
     if paths.quiet():
         hub.utils.disable_progress_bars()
     try:
-        with PATIENCE.for_sending():
-            place = {"repo_id": parcel.repository, "token": token}
-            hub.create_repo(**place, private=parcel.private, exist_ok=True)
-            operations = [
-                hub.CommitOperationAdd(name, str(path)) for name, path in parcel.files.items()
-            ]
-            done = hub.create_commit(
-                **place, operations=operations, commit_message="A model exported by gptlib"
-            )
-            return str(done.commit_url)
+        place = {"repo_id": parcel.repository, "token": token}
+        hub.create_repo(**place, private=parcel.private, exist_ok=True)
+        operations = [
+            hub.CommitOperationAdd(name, str(path)) for name, path in parcel.files.items()
+        ]
+        done = hub.create_commit(
+            **place, operations=operations, commit_message="A model exported by gptlib"
+        )
+        return str(done.commit_url)
     except Exception as error:
         reason = one_line(error).replace(token, "…")
         status = getattr(getattr(error, "response", None), "status_code", None)

@@ -2,33 +2,39 @@
 
 ::
 
-    run/  metrics.jsonl  tokenizer/
+    run/  metrics.jsonl  settings.toml  tokenizer/
           checkpoints/step-00001000/  model.safetensors  optimizer.safetensors  state.json
 
-No random states: what a step draws is seeded from its position, which `step` gives.
+``state.json`` is the manifest of its folder, so what loads is what was written. No random states:
+what a step draws is seeded from its position, which `step` gives. No pickle: reading runs no code.
 """
 
+import re
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from torch import Tensor, nn
 
+from gptlib import files
 from gptlib.config import GPTConfig
-from gptlib.errors import CheckpointError, ConfigError
+from gptlib.errors import CheckpointError, Damaged
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer, load_tokenizer
-from gptlib.training.checks import check_finite, check_tensors, expected_moments
 from gptlib.training.optimizer import moments, restore_moments
-from gptlib.training.rotation import NAME, checkpoints, folder_name, rotate, step_of
-from gptlib.training.sealed import STATE, State, Tensors, damaged, read_sealed
-from gptlib.training.sealing import write_sealed
 
-MODEL, OPTIMIZER = "model.safetensors", "optimizer.safetensors"
-# What the state must say for a checkpoint to be of any use.
-CONTENT = {"step": int, "model": dict, "parameter_groups": list, "fingerprints": dict}
+STATE, MODEL, OPTIMIZER = "state.json", "model.safetensors", "optimizer.safetensors"
+FORMAT = {"format": "gptlib checkpoint", "version": 1}
+NEEDED = ("step", "model", "parameter_groups", "fingerprints", "files")  # beside it in the state
+NAME = re.compile(r"step-\d{8,}", re.ASCII)
+KEPT = 2  # the newest checkpoints that stay; the best one stays as well
+
+Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,12 @@ class Checkpoint:
     """What a checkpoint's folder holds, verified."""
 
     folder: Path
-    state: State
-    tensors: dict[str, Tensors]  # for each file its named tensors
+    state: dict[str, Any]
+    tensors: dict[str, Tensors]  # of each file that was read
 
 
 def save_checkpoint(
-    run_folder: Path, model: GPT, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+    run_folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> Path:
     """Write one checkpoint, then delete those no longer needed.
 
@@ -52,23 +58,47 @@ def save_checkpoint(
             deletion. The rest is the caller's, ready for JSON.
 
     Returns:
-        The checkpoint's folder.
+        The checkpoint's folder. One of the same step, such as a damaged one, has given way.
 
     Raises:
-        CheckpointError: the model is not finite, there is no room, or the disk refused; earlier
-            checkpoints are as they were.
+        CheckpointError: the model is not finite, or there is no room.
+        FolderError: the disk refused; earlier checkpoints are as they were.
     """
-    model = bare(model)
-    check_finite(model, state["step"])
-    folder = run_folder / "checkpoints" / folder_name(state["step"])
-    state = {
-        **state,
-        "model": model.config.to_dict(),
-        "parameter_groups": parameter_groups(optimizer),
-    }
-    write_sealed(folder, {MODEL: model.state_dict(), OPTIMIZER: moments(optimizer)}, state)
-    rotate(run_folder, state["step"], state.get("best_step"))
+    model, step = unwrap_model(model), state["step"]
+    for name, tensor in model.state_dict().items():
+        if not (tensor.sum().isfinite() or tensor.isfinite().all()):  # the sum alone may overflow
+            raise CheckpointError(
+                f"step {step}: {name} holds NaN or infinity and was not saved: go on from the "
+                f"checkpoint before, with a lower learning rate"
+            )
+    check_room(run_folder, model)
+    folder = run_folder / "checkpoints" / f"step-{step:08d}"
+    about = {"model": model.config.to_dict(), "parameter_groups": parameter_groups(optimizer)}
+    with files.new_folder(folder, replace=True, locked=True) as part:
+        save_file(model.state_dict(), part / MODEL)
+        save_file(moments(optimizer), part / OPTIMIZER)
+        facts = {name: files.file_facts(part / name) for name in (MODEL, OPTIMIZER)}
+        files.write_manifest(part / STATE, {**FORMAT, **state, **about, "files": facts})
+    past = [old for old in checkpoints(run_folder) if step_of(old) <= step]
+    for old in past[:-KEPT]:
+        if step_of(old) != state.get("best_step"):
+            try:
+                files.delete_folder(old)
+            except OSError as error:
+                warnings.warn(f"{old} could not be deleted ({error.strerror})", stacklevel=2)
     return folder
+
+
+def check_room(run_folder: Path, model: nn.Module) -> None:
+    """Refuse to begin what the disk cannot hold: a model, and two moments of what it learns."""
+    learned = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    needed = 1.05 * (sum(p.nbytes for p in model.parameters()) + 2 * learned)
+    there = next(path for path in (run_folder, *run_folder.absolute().parents) if path.is_dir())
+    if (free := shutil.disk_usage(there).free) < needed:
+        raise CheckpointError(
+            f"{run_folder} has {free / 1e6:,.1f} MB free, a checkpoint needs {needed / 1e6:,.1f} "
+            f"MB: make room there or choose another folder"
+        )
 
 
 def load_checkpoint(folder: str | Path, file: str | None = None) -> Checkpoint:
@@ -77,7 +107,7 @@ def load_checkpoint(folder: str | Path, file: str | None = None) -> Checkpoint:
     Args:
         folder: one checkpoint, or a run, whose newest intact checkpoint is taken; each damaged
             one before it is a warning.
-        file: the one file to read, such as `MODEL`; by default all are.
+        file: the one file to read, such as `MODEL`; by default both are.
 
     Raises:
         CheckpointError: there is no intact checkpoint.
@@ -101,35 +131,63 @@ def load_checkpoint(folder: str | Path, file: str | None = None) -> Checkpoint:
 
 def read_checkpoint(folder: Path, file: str | None = None) -> Checkpoint:
     """Read one checkpoint and verify it; see :func:`load_checkpoint`."""
-    state, tensors = read_sealed(folder, file)
-    for name, kind in CONTENT.items():
-        if not isinstance(state[name], kind):
-            raise damaged(folder, f"{STATE} gives {state[name]!r:.60} as {name}")
-    if NAME.fullmatch(folder.name) and step_of(folder) != state["step"]:
-        raise damaged(folder, f"it is step {state['step']!r}, renamed")
-    for name in sorted({MODEL, OPTIMIZER} - state["files"].keys()):
-        raise damaged(folder, f"it has no {name}")
+    try:
+        state = files.read_manifest(folder / STATE)
+        if (found := {key: state.get(key) for key in FORMAT}) != FORMAT:
+            raise CheckpointError(f"{folder} is {found}: use the gptlib that wrote it")
+        for key in NEEDED:
+            if key not in state:
+                raise Damaged(f"{STATE} lacks {key!r}")
+        if NAME.fullmatch(folder.name) and step_of(folder) != state["step"]:
+            raise Damaged(f"it is step {state['step']}, renamed")
+        facts = state["files"]
+        files.check_files(folder / STATE, {name: facts[name]["bytes"] for name in facts})
+        tensors = {
+            name: load(files.read_file(folder / name, facts[name]["sha256"]))
+            for name in ([file] if file else [MODEL, OPTIMIZER])
+        }
+    except (Damaged, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder} is damaged: {error}: use an earlier checkpoint or a copy"
+        ) from error
     return Checkpoint(folder, state, tensors)
 
 
 def restore_checkpoint(
-    checkpoint: Checkpoint, model: GPT, optimizer: torch.optim.Optimizer
+    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     """Put a checkpoint back into a model and its optimizer.
 
     Raises:
         CheckpointError: it is of another model; nothing has been changed.
     """
-    model, state = bare(model), checkpoint.state
-    if state["parameter_groups"] != parameter_groups(optimizer):
+    model, found = unwrap_model(model), checkpoint.tensors[OPTIMIZER]
+    if checkpoint.state["parameter_groups"] != parameter_groups(optimizer):
         raise CheckpointError(
             f"{checkpoint.folder} groups other parameters: build the model that it was made from"
         )
     check_tensors(checkpoint.folder / MODEL, checkpoint.tensors[MODEL], model.state_dict())
-    found, expected = checkpoint.tensors[OPTIMIZER], expected_moments(model)
+    expected = {}
+    for name, parameter in model.named_parameters():
+        if f"{name}.step" in found:  # a frozen parameter has no moments
+            expected[f"{name}.step"] = torch.empty(())
+            expected[f"{name}.exp_avg"] = expected[f"{name}.exp_avg_sq"] = parameter
     check_tensors(checkpoint.folder / OPTIMIZER, found, expected)
     model.load_state_dict(checkpoint.tensors[MODEL])
-    restore_moments(optimizer, checkpoint.tensors[OPTIMIZER])
+    restore_moments(optimizer, found)
+
+
+def check_tensors(place: Path, found: Tensors, expected: Tensors) -> None:
+    """Refuse tensors that differ in name, shape or dtype from those they shall replace."""
+    its, ours = (
+        {name: f"{tuple(tensor.shape)} {tensor.dtype}" for name, tensor in tensors.items()}
+        for tensors in (found, expected)
+    )
+    for name, _ in sorted(its.items() ^ ours.items()):
+        raise CheckpointError(
+            f"{place}: {name} is {its.get(name, 'missing')}, in the model "
+            f"{ours.get(name, 'missing')}: use the model that it was made from"
+        )
 
 
 def load_model(folder: str | Path) -> tuple[GPT, Tokenizer | None]:
@@ -149,14 +207,13 @@ def load_model(folder: str | Path) -> tuple[GPT, Tokenizer | None]:
 
 def model_of(checkpoint: Checkpoint) -> tuple[GPT, Tokenizer | None]:
     """The model of a checkpoint that was read, and its tokenizer; see :func:`load_model`."""
-    model = GPT(config_of(checkpoint))
+    model = GPT(GPTConfig.from_dict(checkpoint.state["model"]))
     check_tensors(checkpoint.folder / MODEL, checkpoint.tensors[MODEL], model.state_dict())
     model.load_state_dict(checkpoint.tensors[MODEL])
     fingerprint = checkpoint.state["fingerprints"].get("tokenizer")
     if fingerprint is None:
         return model.eval(), None
-    place = checkpoint.folder.parent.parent / "tokenizer"
-    tokenizer = load_tokenizer(place)
+    tokenizer = load_tokenizer(place := checkpoint.folder.parent.parent / "tokenizer")
     if tokenizer.fingerprint != fingerprint:
         raise CheckpointError(
             f"{place} is not the tokenizer of {checkpoint.folder.name}: "
@@ -165,12 +222,15 @@ def model_of(checkpoint: Checkpoint) -> tuple[GPT, Tokenizer | None]:
     return model.eval(), tokenizer
 
 
-def config_of(checkpoint: Checkpoint) -> GPTConfig:
-    """The shape of a checkpoint's model."""
-    try:
-        return GPTConfig.from_dict(checkpoint.state["model"])
-    except (ConfigError, TypeError, ValueError) as error:
-        raise damaged(checkpoint.folder, f"its model has no shape ({error})") from error
+def checkpoints(run_folder: Path) -> list[Path]:
+    """The checkpoint folders of a run, oldest first; they may be damaged."""
+    found = (run_folder / "checkpoints").glob("step-*")
+    return sorted((path for path in found if NAME.fullmatch(path.name)), key=step_of)
+
+
+def step_of(folder: Path) -> int:
+    """The number of updates behind a checkpoint."""
+    return int(folder.name.removeprefix("step-"))
 
 
 def parameter_groups(optimizer: torch.optim.Optimizer) -> list[list[str]]:
@@ -178,6 +238,6 @@ def parameter_groups(optimizer: torch.optim.Optimizer) -> list[list[str]]:
     return [list(group["param_names"]) for group in optimizer.param_groups]
 
 
-def bare(model: nn.Module) -> GPT:
+def unwrap_model(model: nn.Module) -> GPT:
     """The model inside ``torch.compile``'s wrapper, whose names begin with ``_orig_mod.``."""
     return getattr(model, "_orig_mod", model)  # type: ignore[arg-type]

@@ -1,7 +1,10 @@
 """What a run is, and what each of its steps costs: the figures in its metrics."""
 
+import platform
+
 import torch
 
+import gptlib
 from gptlib.config import TrainingConfig
 from gptlib.data.corpora import Corpus
 from gptlib.data.prepared import Prepared
@@ -12,7 +15,6 @@ from gptlib.training.flops import flops_per_token, peak_flops, throughput
 from gptlib.training.memory import peak_memory
 from gptlib.training.metrics import Row
 from gptlib.training.precision import Precision
-from gptlib.training.reproducibility import environment
 
 
 def about_run(
@@ -41,8 +43,11 @@ def about_run(
         "flops_per_token": flops_per_token(model.config, context_length),
         "peak_flops": peak * parallel.count(),
         "peak_flops_source": source,
-        "environment": {
-            **environment(),
+        "environment": {  # with another the last bits of a result may differ
+            "gptlib": gptlib.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
             "device": device_name(model.device),
             "dtype": str(precision.dtype).removeprefix("torch."),
             "processes": parallel.count(),

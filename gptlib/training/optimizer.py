@@ -50,6 +50,7 @@ def restore_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
     state["state"] = {
         index: {key: tensors[f"{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
         for index, name in enumerate(parameter_names(optimizer))
+        if f"{name}.step" in tensors  # a frozen parameter has none
     }
     optimizer.load_state_dict(state)
 

@@ -1,8 +1,11 @@
-"""What is kept of a training run: its metrics always, its checkpoints where it has a folder."""
+"""A run's folder: one process at a time, its metrics, and checkpoints to go on from."""
 
+import hashlib
+import os
+import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,63 +14,78 @@ import filelock
 import torch
 
 from gptlib.config import TrainingConfig
+from gptlib.data.shards import ShardWindows
 from gptlib.data.windows import Rows
-from gptlib.errors import RunExists, RunInUse
+from gptlib.errors import CheckpointError, RunExists, RunInUse
 from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
 from gptlib.settings import to_toml
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
-from gptlib.training.checkpoint import load_checkpoint, restore_checkpoint, save_checkpoint
-from gptlib.training.copies import check_copies, copy_run, fetch_run
+from gptlib.training.checkpoint import (
+    check_room,
+    checkpoints,
+    load_checkpoint,
+    restore_checkpoint,
+    save_checkpoint,
+    step_of,
+)
 from gptlib.training.metrics import FILE_NAME, MetricsLog, Row, best_validation, read_metrics
 from gptlib.training.precision import Precision
-from gptlib.training.reproducibility import check_same, fingerprint_of, warn_of_changes
-from gptlib.training.rotation import checkpoints, clean_up, step_of
+
+# How often a run is looked at does not change it, so a resumed run may look more or less often.
+INTERVALS = (
+    *("evaluate_every", "evaluate_batches", "sample_every", "layers_every"),
+    *("checkpoint_every", "autosave_minutes"),
+)
 
 
 class Run:
-    """The memory of one run.
+    """What is kept of a training run: its metrics always, checkpoints where it has a folder.
 
     Args:
         folder: where it is kept; None keeps the metrics in memory and nothing else.
+        model, optimizer, precision: what a checkpoint holds.
         config: the run's; a resumed run must have the same.
         data: all windows that are trained or validated on, for their fingerprint.
         tokenizer: kept in ``tokenizer/``.
-        copies: a second folder, on another disk, in which every checkpoint is kept as well.
+
+    Raises:
+        CheckpointError: the disk has no room for a checkpoint.
     """
 
     def __init__(
         self,
         folder: str | Path | None,
+        model: GPT,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision,
         config: TrainingConfig,
         data: list[Rows],
         tokenizer: Tokenizer | None,
-        copies: str | Path | None = None,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
-        self.copies = None if copies is None else Path(copies)
+        self.model, self.optimizer, self.precision = model, optimizer, precision
         self.config, self.tokenizer = config, tokenizer
         self.fingerprints = {
             "data": fingerprint_of(data),
             "tokenizer": tokenizer.fingerprint if tokenizer else None,
         }
+        if self.folder:
+            check_room(self.folder, model)
         self.log = MetricsLog(None)
         self.saved_step = 0
         self.saved_at, self.save_seconds = time.monotonic(), 0.0  # of the last checkpoint
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in the folder at the same time.
-
-        Raises:
-            RunInUse: one does.
-        """
+        """Keep other processes from the folder, and remove what a killed one left; RunInUse."""
         if self.folder is None or parallel.rank() > 0:
             yield
             return
         try:
             with lock(f"{self.folder}/", timeout=0):
+                remove_leftovers(self.folder)
                 yield
         except filelock.Timeout as error:
             raise RunInUse(
@@ -75,19 +93,11 @@ class Run:
                 f"or give another folder"
             ) from error
 
-    def begin(
-        self,
-        about: Row,
-        model: GPT,
-        optimizer: torch.optim.Optimizer,
-        precision: Precision,
-        resume: bool,
-    ) -> int:
+    def begin(self, about: Row, resume: bool) -> int:
         """Make ready to train: the run in the folder, or a new one.
 
         Args:
             about: the first row of the metrics.
-            model, optimizer, precision: what a checkpoint is put back into.
             resume: go on with what is in the folder, if there is a run.
 
         Returns:
@@ -97,72 +107,60 @@ class Run:
             RunExists: the folder holds a run and `resume` is False.
             CheckpointError: its checkpoints are damaged, or of other settings, data or model.
         """
-        first, self.environment = parallel.rank() == 0, about["environment"]
-        about = {**about, "fingerprints": self.fingerprints}
-        self.saved_at = time.monotonic()
-        if self.folder and first:
-            clean_up(self.folder)
-            if self.copies:
-                self.ready_copies(self.folder, self.copies, model, resume)
-        parallel.wait()
-        if self.folder and ((self.folder / FILE_NAME).exists() or checkpoints(self.folder)):
-            if not resume:
-                raise RunExists(
-                    f"{self.folder} already holds a run: go on with it (resume=True, --resume) "
-                    f"or give another folder"
-                )
-            if checkpoints(self.folder):
-                return self.resume(self.folder, about, model, optimizer, precision)
-        parallel.wait()  # nobody writes before everybody has looked
-        if self.folder and first:
+        self.environment, self.saved_at = about["environment"], time.monotonic()
+        parallel.wait()  # until the first process has removed what was left
+        found = checkpoints(self.folder) if self.folder else []
+        if self.folder and (found or (self.folder / FILE_NAME).exists()) and not resume:
+            raise RunExists(
+                f"{self.folder} already holds a run: go on with it (resume=True, --resume) "
+                f"or give another folder"
+            )
+        rows = self.restore(self.folder) if self.folder and found else []
+        parallel.wait()  # nobody writes before everybody has read
+        first = parallel.rank() == 0
+        if self.folder and first and not found:
             if self.tokenizer:
                 self.tokenizer.save(self.folder / "tokenizer")
             with atomic_write(self.folder / "settings.toml", "w") as file:
                 file.write(to_toml(self.config))
-        self.log = MetricsLog(self.folder if first else None)
-        self.log.add(**about)
-        return 0
+        self.log = MetricsLog(self.folder if first else None, rows)
+        if not found:
+            self.log.add(**about, fingerprints=self.fingerprints)
+        return self.saved_step
 
-    def ready_copies(self, folder: Path, copies: Path, model: GPT, resume: bool) -> None:
-        """Find what is wrong with the second folder now, and bring this run back from it."""
-        place = check_copies(folder, copies, resume)
-        if checkpoints(place) and not checkpoints(folder):
-            self.check(place, read_metrics(place)[0], model)  # its first row tells what it is
-            fetch_run(folder, copies)
-
-    def check(self, folder: Path, state: dict[str, Any], model: GPT) -> None:
-        """Refuse a run of another model, other settings or other data."""
-        for what, now in (("model", model.config), ("training", self.config)):
+    def restore(self, folder: Path) -> list[Row]:
+        """Go on from the newest intact checkpoint; returns the rows of the metrics up to it."""
+        checkpoint = load_checkpoint(folder)
+        state = checkpoint.state
+        if "metrics_rows" not in state:
+            raise CheckpointError(
+                f"{checkpoint.folder} is a model without a run: export it, and begin a run with "
+                f"--model FOLDER"
+            )
+        for what, now in (("model", self.model.config), ("training", self.config)):
             before = type(now).from_dict(state[what])  # defaults for fields that came later
             check_same(folder, what, before.to_dict(), now.to_dict())
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
-
-    def resume(
-        self,
-        folder: Path,
-        about: Row,
-        model: GPT,
-        optimizer: torch.optim.Optimizer,
-        precision: Precision,
-    ) -> int:
-        """Go on from the newest intact checkpoint; see :meth:`begin`."""
-        checkpoint = load_checkpoint(folder)
-        state = checkpoint.state
-        self.check(folder, state, model)
         rows = read_metrics(folder)[: state["metrics_rows"]]
         if len(rows) < state["metrics_rows"]:
             warnings.warn(f"{folder}: {FILE_NAME} has lost rows: curves have a gap", stacklevel=2)
-        warn_of_changes(folder, state["environment"], about["environment"])
-        restore_checkpoint(checkpoint, model, optimizer)
-        precision.restore(state["precision"])
-        parallel.wait()  # everybody has read before anybody writes
-        self.log = MetricsLog(folder if parallel.rank() == 0 else None, rows)
+        before = state["environment"]
+        changes = [
+            f"{name} {before.get(name)} → {now}"
+            for name, now in self.environment.items()
+            if before.get(name) != now
+        ]
+        if changes:  # the same result is promised, the same bits are not
+            warnings.warn(
+                f"{folder} goes on under {', '.join(changes)}: the last bits may differ",
+                stacklevel=2,
+            )
+        restore_checkpoint(checkpoint, self.model, self.optimizer)
+        self.precision.restore(state["precision"])
         self.saved_step = state["step"]
-        return state["step"]
+        return rows
 
-    def save(
-        self, step: int, model: GPT, optimizer: torch.optim.Optimizer, precision: Precision
-    ) -> None:
+    def save(self, step: int) -> None:
         """Write a checkpoint, unless there is no folder or this step has one."""
         if self.folder is None or step == self.saved_step or parallel.rank() > 0:
             return
@@ -180,12 +178,10 @@ class Run:
             "best_validation": best_loss,
             "metrics_rows": len(self.log.rows),
             "fingerprints": self.fingerprints,
-            "precision": precision.state(),
+            "precision": self.precision.state(),
             "environment": self.environment,
         }
-        save_checkpoint(self.folder, model, optimizer, state)
-        if self.copies:
-            copy_run(self.folder, self.copies)
+        save_checkpoint(self.folder, self.model, self.optimizer, state)
         self.saved_step, self.saved_at = step, time.monotonic()
         self.save_seconds = self.saved_at - started
 
@@ -193,3 +189,36 @@ class Run:
         """Whether the last checkpoint is older than `autosave_minutes`."""
         minutes = self.config.autosave_minutes
         return minutes > 0 and time.monotonic() - self.saved_at > 60 * minutes
+
+
+def remove_leftovers(run_folder: Path) -> None:
+    """Remove what a killed process left in a run's folder; call it with the run's lock held."""
+    for left in (run_folder / "checkpoints").glob(".step-*.*"):
+        folder = left.with_name(left.name.split(".")[1])
+        if left.suffix == ".old" and not folder.exists():
+            os.rename(left, folder)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+    for left in (*run_folder.glob(".*.part"), *run_folder.glob("tokenizer/.*.part")):
+        left.unlink()
+
+
+def fingerprint_of(data: Iterable[Rows]) -> str:
+    """A sha256 of windows: of a tensor's content, of the hashes that shards have already."""
+    digest = hashlib.sha256()
+    for rows in data:
+        if isinstance(rows, ShardWindows):
+            digest.update(rows.fingerprint.encode())
+        else:
+            digest.update(rows[:].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to go on with a run under other settings."""
+    for name, value in now.items():
+        if name not in INTERVALS and before.get(name) != value:
+            raise CheckpointError(
+                f"{folder}: {what} {name} was {before.get(name)}, now {value}: "
+                f"go on with what the run began with, or begin another run"
+            )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,3 +75,12 @@ def finite(loss: float) -> float:
             f"the loss is {loss}: lower the learning rate, or look for bad values in the model"
         )
     return loss
+
+
+def seed_at(seed: int, position: int) -> int:
+    """The seed of everything random that happens to the windows after `position` others.
+
+    A function of the run's seed and the place in it, like the order of the windows: nothing to
+    save, nothing to restore, and the same for one process as for eight.
+    """
+    return int(np.random.SeedSequence((seed, position)).generate_state(1, np.uint64)[0])

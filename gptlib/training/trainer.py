@@ -12,13 +12,14 @@ from gptlib.config import TrainingConfig
 from gptlib.data.batches import Batches
 from gptlib.data.corpora import Corpus
 from gptlib.data.prepared import Prepared
-from gptlib.data.windows import Windows
-from gptlib.errors import ConfigError, TrainingStopped
+from gptlib.data.shards import ShardWindows
+from gptlib.data.windows import Rows, Windows
+from gptlib.errors import ConfigError, TokenOutOfRange, TrainingStopped
 from gptlib.generation import generate
-from gptlib.model import GPT
+from gptlib.kv_cache import CachedGPT
+from gptlib.model import GPT, check_ids
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
-from gptlib.training.checks import check_windows
 from gptlib.training.clipping import layer_norms
 from gptlib.training.evaluation import evaluate, spread
 from gptlib.training.measuring import about_run, step_cost
@@ -26,11 +27,10 @@ from gptlib.training.metrics import Row, best_validation, curve
 from gptlib.training.optimizer import make_optimizer
 from gptlib.training.precision import Precision
 from gptlib.training.progress import progress_bar
-from gptlib.training.reproducibility import seed_at
 from gptlib.training.run import Run
 from gptlib.training.schedule import learning_rate_of
 from gptlib.training.session import Session, session
-from gptlib.training.step import training_step
+from gptlib.training.step import seed_at, training_step
 from gptlib.training.troubles import named_step
 
 
@@ -47,10 +47,10 @@ class Trainer:
         tokenizer: writes the samples and is kept with the run for ``gptlib generate``.
         corpus: named in the metrics' first line.
         report: gets a line for people at each validation and sample, such as ``print``.
-        copies: a second folder, such as a mounted drive, that gets a copy of every checkpoint.
 
     Raises:
         TokenOutOfRange: an id is not in the model's vocabulary.
+        CheckpointError: the disk of the run's folder has no room for a checkpoint.
         ConfigError: samples are wanted without a tokenizer, the micro-batches of a step cannot
             be shared out over the processes, or the device lacks the precision.
     """
@@ -65,7 +65,6 @@ class Trainer:
         tokenizer: Tokenizer | None = None,
         corpus: Corpus | Prepared | None = None,
         report: Callable[[str], None] | None = None,
-        copies: str | Path | None = None,
     ) -> None:
         check_windows(model, [*train, *validation])
         if config.sample_every and tokenizer is None:
@@ -84,12 +83,12 @@ class Trainer:
         if config.compile:
             for block in model.blocks:
                 block.compile()  # each in place: parameters keep their names
-        self.kept = (model, self.optimizer, self.precision)  # in every checkpoint
         self.context_length = train[0].shape[1]
         self.about = about_run(
             model, config, self.precision, self.context_length, corpus, tokenizer
         )
-        self.run = Run(run_folder, config, [*train, *validation], tokenizer, copies)
+        kept = model, self.optimizer, self.precision  # in every checkpoint
+        self.run = Run(run_folder, *kept, config, [*train, *validation], tokenizer)
         self.step = self.resumed_step = 0  # updates done: in all, and by earlier sessions
 
     def train(
@@ -107,14 +106,14 @@ class Trainer:
             The rows of ``metrics.jsonl``, see :mod:`gptlib.training.metrics`.
 
         Raises:
-            RunExists, RunInUse, CheckpointError: see :class:`Run`.
+            RunExists, RunInUse, CheckpointError, FolderError: see :class:`Run`.
             TrainingDiverged, OutOfMemory, ProcessLost: see :mod:`gptlib.training.troubles`.
             TrainingStopped: Ctrl-C or SIGTERM came; the checkpoint is written.
         """
         last = self.config.steps if until is None else min(until, self.config.steps)
         with session(max_minutes) as sitting, self.run.locked():
             if not self.run.log.rows:
-                self.step = self.run.begin(self.about, *self.kept, resume)
+                self.step = self.run.begin(self.about, resume)
                 self.resumed_step = self.step
                 if self.step:
                     self.report(f"step {self.step:>5}   of {self.config.steps}: goes on from here")
@@ -127,7 +126,7 @@ class Trainer:
                     seconds = self.update()
                     self.look()
                     bar.update()
-            self.run.save(self.step, *self.kept)
+            self.run.save(self.step)
         if sitting.signal and self.step < last:
             raise TrainingStopped(f"{sitting.signal} after step {self.step} of {last}")
         return self.run.log.rows
@@ -170,7 +169,7 @@ class Trainer:
             self.write_sample(self.tokenizer)
         wanted = self.due(self.config.checkpoint_every) or (best and self.config.checkpoint_every)
         if self.step and (wanted or self.run.overdue()):
-            self.run.save(self.step, *self.kept)
+            self.run.save(self.step)
 
     def due(self, every: int) -> bool:
         """Whether something that happens every `every` steps, and at the end, happens now."""
@@ -189,7 +188,24 @@ class Trainer:
     def write_sample(self, tokenizer: Tokenizer) -> None:
         """Continue the first words of the validation text, always with the same luck."""
         prompt = self.validation[0][0][:8].tolist()
-        ids = generate(self.model, prompt, 40, temperature=0.8, seed=self.config.seed)[0]
-        text = tokenizer.decode(ids)
+        end, seed = tokenizer.end_of_text, self.config.seed
+        settings = {"temperature": 0.8, "seed": seed, "end_of_text": end}
+        (ids,) = generate(CachedGPT(self.model), prompt, 40, **settings)
+        text = tokenizer.decode(ids[:-1] if ids[-1] == end else ids)
         self.run.log.add(step=self.step, text=text)
         self.report(f"step {self.step:>5}   {' '.join(text.split())}")
+
+
+def check_windows(model: GPT, data: list[Rows]) -> None:
+    """Check every id once, on the CPU, before a device reports it badly and late.
+
+    Of shards, whose ids :func:`gptlib.data.shards.verify_shards` has looked at, the vocabulary.
+    """
+    for rows in data:
+        known = model.config.vocab_size
+        if isinstance(rows, ShardWindows) and rows.ids.vocab_size > known:
+            raise TokenOutOfRange(
+                f"the shards' vocabulary of {rows.ids.vocab_size:,} is larger than the model's of "
+                f"{known:,}: give the model a vocab_size of {rows.ids.vocab_size}"
+            )
+        check_ids(rows[:1] if isinstance(rows, ShardWindows) else rows[:], model.config)
