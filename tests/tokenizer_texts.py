@@ -48,6 +48,16 @@ AWKWARD_TEXT = st.lists(
 ).map("".join)
 
 
+def merged(word, pair):
+    """A list of tokens after one merge, by its definition: everywhere, from left to right."""
+    word, place = list(word), 0
+    while place < len(word) - 1:
+        if (word[place], word[place + 1]) == pair:
+            word[place : place + 2] = [pair[0] + pair[1]]
+        place += 1
+    return word
+
+
 def darija() -> list[str]:
     """The rows of the bundled sample in Darija."""
     sample = Path(__file__).parent.parent / "data" / "sample-darija.jsonl"

@@ -162,9 +162,9 @@ def merge(
     Args:
         pair: the two ids that become one.
         places: where the pair stood when it was made, from left to right.
-        ids, counts: as in :func:`count_pairs`; ``ids`` is changed here.
+        ids, counts: as in :func:`count_pairs`; ``ids`` is changed.
         tokens: the bytes of every id; the last is the new one.
-        pair_counts: corrected here, except for ``pair`` itself: nobody asks for it again.
+        pair_counts: changed, except for ``pair`` itself: nobody asks for it again.
 
     Returns:
         the pairs that were made, with their places.

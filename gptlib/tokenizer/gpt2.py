@@ -18,12 +18,7 @@ from gptlib import paths
 from gptlib.errors import DownloadError, TokenizerError, VocabularyUnavailable
 from gptlib.files import atomic_write, download, lock, sha256_of
 from gptlib.tokenizer.bpe import PATTERN, Pair, check_unicode, encode_piece
-from gptlib.tokenizer.tokenizers import (
-    END_OF_TEXT,
-    BPETokenizer,
-    CharacterTokenizer,
-    Tokenizer,
-)
+from gptlib.tokenizer.tokenizers import END_OF_TEXT, BPETokenizer, CharacterTokenizer, Tokenizer
 from gptlib.tokenizer.vocabulary import (
     BYTE_TO_CHARACTER,
     BytePair,
@@ -51,7 +46,6 @@ MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc
 WHEEL = "mlx-whisper==0.4.3"
 WHEEL_SHA256 = "6b82b6597a994643a3e5496c7bc229a672e5ca308458455bfe276e76ae024489"
 WHEEL_MEMBER = "mlx_whisper/assets/gpt2.tiktoken"
-PIP_PATIENCE = 120.0  # seconds for the whole command
 
 BLOCK = 400_000  # characters; tiktoken panics at a million of white space in a row
 
@@ -105,13 +99,12 @@ def fetch_from_wheel(file: Path) -> None:
         command += ["--only-binary=:all:", "--disable-pip-version-check", "--retries=1"]
         command += ["--timeout=10", f"--dest={folder}", WHEEL]
         try:
-            subprocess.run(command, check=True, capture_output=True, timeout=PIP_PATIENCE)
+            subprocess.run(command, check=True, capture_output=True, timeout=120.0)
         except subprocess.CalledProcessError as error:
             lines = error.stderr.decode(errors="replace").strip().splitlines() or ["no reason"]
             raise DownloadError(f"pip download {WHEEL}: {lines[-1]}") from error
         except subprocess.TimeoutExpired as error:
-            reason = f"pip download {WHEEL}: not done after {PIP_PATIENCE:g} seconds"
-            raise DownloadError(reason) from error
+            raise DownloadError(f"pip download {WHEEL}: not done after 120 seconds") from error
         wheel = next(Path(folder).glob("*.whl"))
         if sha256_of(wheel) != WHEEL_SHA256:
             raise DownloadError(f"pip download {WHEEL}: another file came under that name")
@@ -120,12 +113,9 @@ def fetch_from_wheel(file: Path) -> None:
 
 
 def merges_of(ranks: Mapping[bytes, int]) -> list[BytePair]:
-    """The merges behind a vocabulary whose ids are in the order of training, oldest first.
+    """The merges behind ranks, oldest first: the 256 bytes, then tokens in the order of training.
 
     A token was made from the two parts that all merges before it leave of its bytes.
-
-    Args:
-        ranks: the bytes of each ordinary token → its id; the 256 bytes come first.
     """
     tokens = [bytes([byte]) for byte in range(256)]
     merged: dict[Pair, int] = {}

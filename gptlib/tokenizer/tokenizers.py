@@ -110,15 +110,12 @@ class BPETokenizer(Tokenizer):
         merges: Sequence[BytePair],
         special_tokens: Mapping[str, int] | None = None,
     ) -> None:
-        """Check that bytes, merges and special tokens fill the ids from 0 without a gap.
+        """Refuse, by TokenizerError, what does not fill the ids from 0 without a gap.
 
         Args:
             vocabulary: the bytes of each ordinary token → its id.
             merges: pairs of tokens, oldest first, each made of bytes or of older merges.
             special_tokens: each special token → its id; none by default.
-
-        Raises:
-            TokenizerError: names the token that is missing, made twice or never made.
         """
         special_tokens = special_tokens or {}
         self.vocabulary, self.merges = dict(vocabulary), list(merges)

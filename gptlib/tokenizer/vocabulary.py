@@ -16,8 +16,7 @@ from gptlib.files import atomic_write
 from gptlib.tokenizer.bpe import Pair
 
 BytePair = tuple[bytes, bytes]
-# token → id, merges, special token → id: what BPETokenizer is made of
-Vocabulary = tuple[dict[bytes, int], list[BytePair], dict[str, int]]
+Vocabulary = tuple[dict[bytes, int], list[BytePair], dict[str, int]]  # ordinary, merges, special
 VERSION_LINE = "#version: 0.2"  # stands first in GPT-2's own merges, and other readers skip it
 
 
@@ -79,10 +78,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 
 def from_unicode(words: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> Vocabulary:
-    """Ordinary tokens, merges and special tokens out of spelled words and pairs.
-
-    A word that is no byte and that no merge makes is a special token.
-    """
+    """Spelled words and pairs in bytes; a word that no merge makes is a special token."""
     merges = [(unicode_to_bytes(left), unicode_to_bytes(right)) for left, right in pairs]
     made = [bytes([byte]) for byte in range(256)] + [left + right for left, right in merges]
     spelled = {bytes_to_unicode(token): token for token in made}
@@ -125,11 +121,7 @@ def learn_in_rust(texts: Iterable[str], n_merges: int) -> list[BytePair]:
 
 
 def room_for_merges(vocab_size: int, special_tokens: Sequence[str]) -> int:
-    """How many merges a vocabulary holds beside the 256 bytes and its special tokens.
-
-    Raises:
-        TokenizerError: there is no room for the bytes, or more than any language fills.
-    """
+    """How many merges fit beside the 256 bytes and the special tokens; refuses what cannot be."""
     smallest = 256 + len(special_tokens)
     if vocab_size < smallest:
         raise TokenizerError(
@@ -144,13 +136,10 @@ def room_for_merges(vocab_size: int, special_tokens: Sequence[str]) -> int:
 
 
 def check_merges(merges: Iterable[BytePair]) -> tuple[list[bytes], dict[Pair, int]]:
-    """Number tokens in the order in which merging makes them: the 256 bytes, then merge by merge.
+    """Number the 256 bytes, then what each merge makes; refuse a merge out of order.
 
     Returns:
         the bytes of token 0, 1, 2, … in this numbering, and pair of numbers → number made.
-
-    Raises:
-        TokenizerError: a merge uses a token that is not there yet, or makes one that is.
     """
     numbers = {bytes([byte]): byte for byte in range(256)}
     merged: dict[Pair, int] = {}
@@ -169,13 +158,9 @@ def check_merges(merges: Iterable[BytePair]) -> tuple[list[bytes], dict[Pair, in
 def check_vocabulary(
     vocabulary: Mapping[bytes, int], tokens: Iterable[bytes], special_tokens: Mapping[str, int]
 ) -> None:
-    """Refuse ids that do not belong to the tokens, ordinary and special, one to one.
-
-    Raises:
-        TokenizerError: names the token without an id, the id without a token, or the gap.
-    """
+    """Refuse ids that do not belong to the tokens, ordinary and special, one to one."""
     tokens = set(tokens)
-    for token in tokens ^ vocabulary.keys():
+    for token in sorted(tokens ^ vocabulary.keys()):
         if token in tokens:
             raise TokenizerError(f"token {token!r} has no id: add it to the vocabulary")
         raise TokenizerError(f"no merge makes token {token!r}: add the merge or drop the token")

@@ -12,20 +12,20 @@ TIKTOKENS_PATTERN = (
 
 
 @pytest.fixture(scope="session")
-def gpt2() -> GPT2Tokenizer:
+def gpt2():
     tokenizer = load_tokenizer("gpt2")
     assert isinstance(tokenizer, GPT2Tokenizer)
     return tokenizer
 
 
 @pytest.fixture(scope="session")
-def ours(gpt2: GPT2Tokenizer) -> BPETokenizer:
+def ours(gpt2):
     """GPT-2's merges in our own BPE."""
     return BPETokenizer(gpt2.ranks, gpt2.merges, gpt2.special_tokens)
 
 
 @pytest.fixture(scope="session")
-def theirs(gpt2: GPT2Tokenizer) -> tiktoken.Encoding:
+def theirs(gpt2):
     return tiktoken.Encoding(
         name="reference",
         pat_str=TIKTOKENS_PATTERN,
