@@ -15,7 +15,7 @@ from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.hub_texts import NAMED
 from gptlib.data.sharding import write_shards
 from gptlib.pretrained.export import model_card
-from gptlib.tokenizer import train_tokenizer
+from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 from gptlib.training.metrics import Row
 
 CONFIG = GPTConfig(300, 32, n_layers=2, n_heads=4, width=16, vocab_multiple=256, qkv_bias=False)
@@ -90,7 +90,7 @@ def test_a_text_of_the_hub_brings_its_licence_and_its_page(name: str) -> None:
 def test_a_prepared_folder_is_named_by_its_text(tmp_path: Path) -> None:
     documents = [f"wesh rak {number}" for number in range(200)]
     place = tmp_path / "secret-place"
-    tokenizer = train_tokenizer(documents, 270)
+    tokenizer = BPETokenizer.train(documents, 270, [END_OF_TEXT], fast=True)
     write_shards(
         documents, tokenizer, place / "shards", source="darija: somewhere in /home/someone (CC)"
     )

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from test_openai import FAULTS
-from test_tokenizer_language import darija
+from tokenizer_texts import darija
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -31,7 +31,7 @@ from gptlib.pretrained import export
 from gptlib.pretrained.config_files import hf_config
 from gptlib.pretrained.export import export_model
 from gptlib.pretrained.weights import import_model
-from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, train_tokenizer
+from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, CharacterTokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -42,7 +42,7 @@ FILES |= {"tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"}
 
 @pytest.fixture(scope="module")
 def tokenizer() -> BPETokenizer:
-    return train_tokenizer(darija(), 300)
+    return BPETokenizer.train(darija(), 300, [END_OF_TEXT], fast=True)
 
 
 def drawn(std: float = 0.3, dtype: torch.dtype = torch.float64, **changes: object) -> GPT:
@@ -344,7 +344,7 @@ def test_another_tokenizer_than_the_models_is_refused(tmp_path: Path) -> None:
         export_model(tmp_path / "out", drawn(), CharacterTokenizer("ab"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutOfPairsWarning)
-        larger = train_tokenizer(darija(), 310)
+        larger = BPETokenizer.train(darija(), 310, [END_OF_TEXT], fast=True)
     larger.save(tmp_path / "tokenizer")
     export_model(tmp_path / "out", drawn(), None)
     for path in (tmp_path / "tokenizer").iterdir():

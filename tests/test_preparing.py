@@ -23,7 +23,7 @@ from gptlib.data.prepared import open_prepared, read_report
 from gptlib.data.preparing import prepare
 from gptlib.data.split import split, split_of
 from gptlib.errors import ConfigError, CorpusError, FolderError, ShardError, TokenizerError
-from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, train_tokenizer
+from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, CharacterTokenizer
 
 PASSAGE = "a passage that two of the documents quote, word for word, as people do with proverbs: "
 NOISY = [
@@ -48,7 +48,7 @@ def by_hand(documents, tokenizer, cleaner=None):
     cleaned = list(cleaner.clean(documents)) if cleaner else list(documents)
     parts = split(Corpus("by hand", cleaned, "", ""))
     if isinstance(tokenizer, int):
-        tokenizer = train_tokenizer(parts[0], tokenizer)
+        tokenizer = BPETokenizer.train(parts[0], tokenizer, [END_OF_TEXT], fast=True)
     return [[tokenizer.encode(text) for text in part] for part in parts], parts, tokenizer
 
 
@@ -311,7 +311,7 @@ def test_fifty_kills_by_chance_change_nothing(whole, tmp_path):
 POINTS = {
     "a folder made": (killed_at(preparing, "let_wait"), False),
     "documents wait": (killed_at(preparing, "let_wait", after=True), False),
-    "vocabulary trained": (killed_at(preparing, "train_tokenizer", after=True), False),
+    "vocabulary trained": (killed_at(preparing.BPETokenizer, "train", after=True), False),
     "ids written": (killed_at(preparing, "gather_ids", after=True), False),
     "documents left out": (killed_at(preparing, "drop_documents", after=True), False),
     "shards written": (killed_at(preparing, "shards_of", after=True), False),

@@ -15,14 +15,14 @@ from gptlib.errors import PretrainedError
 from gptlib.model import GPT
 from gptlib.pretrained.export import export_model, push_to_hub
 from gptlib.pretrained.weights import import_model
-from gptlib.tokenizer import BPETokenizer, train_tokenizer
+from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 
 TEXT = "the theme then the hem, and then the theme again; وحد نهار wesh rak " * 4
 NAME = "someone/small-model-401"  # a number in an address is no status
 
 
 def exported(folder: Path, card: str = "---\ntags: [gpt2]\n---\n# Small\n") -> Path:
-    tokenizer = train_tokenizer(TEXT, 270)
+    tokenizer = BPETokenizer.train(TEXT, 270, [END_OF_TEXT], fast=True)
     assert isinstance(tokenizer, BPETokenizer)
     model = GPT(GPTConfig(tokenizer.vocab_size, 16, n_layers=1, n_heads=2, width=8), seed=0)
     export_model(folder, model, tokenizer)

@@ -29,8 +29,7 @@ from gptlib.data.shards import dtype_of
 from gptlib.data.split import SPLITS, split_stream
 from gptlib.errors import ConfigError, CorpusError
 from gptlib.files import check_absent, new_folder, write_manifest
-from gptlib.tokenizer import Tokenizer, train_tokenizer
-from gptlib.tokenizer.bpe import END_OF_TEXT
+from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, Tokenizer
 from gptlib.tokenizer.vocabulary import room_for_merges
 
 Parted = Iterable[tuple[str, str]]  # split and document
@@ -77,7 +76,8 @@ def prepare(
         if isinstance(tokenizer, int):
             let_wait(parted, part / WAITING)
             seen = (text for split, text in waiting(part / WAITING) if split == SPLITS[0])
-            tokenizer, parted = train_tokenizer(seen, tokenizer), waiting(part / WAITING)
+            tokenizer = BPETokenizer.train(seen, tokenizer, [END_OF_TEXT], fast=True)
+            parted = waiting(part / WAITING)
         (part / SHARDS).mkdir()
         counts = gather_ids(parted, tokenizer, part / SHARDS, SPLITS if test else SPLITS[:2])
         (part / WAITING).unlink(missing_ok=True)

@@ -15,7 +15,8 @@ from gptlib.errors import PretrainedError, TokenizerError
 from gptlib.files import write_json
 from gptlib.pretrained.config_files import read_object
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, Tokenizer, load_tokenizer
-from gptlib.tokenizer.loading import fastest
+from gptlib.tokenizer.gpt2 import fastest
+from gptlib.tokenizer.vocabulary import from_unicode
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 OWN_FILES = ("characters.json", "vocab.json")  # one of them lies in each of our own folders
@@ -92,7 +93,7 @@ def read_bpe(path: Path) -> BPETokenizer:
         for token in parts.get("added_tokens") or []:
             vocabulary[token["content"]] = token["id"]
         pairs = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
-        return BPETokenizer.from_vocabulary(vocabulary, [(left, right) for left, right in pairs])
+        return BPETokenizer(*from_unicode(vocabulary, [(left, right) for left, right in pairs]))
     except TokenizerError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
