@@ -6,6 +6,7 @@ from pathlib import Path
 from gptlib.tokenizer.encoding import encode_piece
 from gptlib.tokenizer.interface import check_unicode, fingerprint_of, out_of_range
 from gptlib.tokenizer.pieces import PATTERN, split_special, whole_pieces
+from gptlib.tokenizer.roles import read_roles, write_roles
 from gptlib.tokenizer.spelling import BytePair, read_vocabulary, spell, unspell, write_vocabulary
 from gptlib.tokenizer.training import count_pieces, train_bpe
 from gptlib.tokenizer.vocabulary import check_vocabulary, replay, room_for_merges
@@ -39,6 +40,7 @@ class BPETokenizer:
             TokenizerError: names the token that is missing, made twice or never made.
         """
         self.special_tokens = dict(special_tokens or {})
+        self.roles: dict[str, str] = {}  # such as eos_token → </s>, where a file has named them
         self.merges = list(merges)
         self.vocabulary = dict(vocabulary)
         tokens, self._merged = replay(self.merges)
@@ -112,12 +114,15 @@ class BPETokenizer:
     @classmethod
     def load(cls, folder: str | Path) -> "BPETokenizer":
         """Read ``vocab.json`` and ``merges.txt``; raises TokenizerError where they do not fit."""
-        return cls.from_vocabulary(*read_vocabulary(folder))
+        tokenizer = cls.from_vocabulary(*read_vocabulary(folder))
+        tokenizer.roles = read_roles(folder, tokenizer.special_tokens)
+        return tokenizer
 
     def save(self, folder: str | Path) -> None:
         """Write ``vocab.json`` and ``merges.txt``, which Hugging Face's libraries read too."""
         ordinary = {spell(token): i for token, i in self.vocabulary.items()}
         write_vocabulary(folder, ordinary | self.special_tokens, self.merges)
+        write_roles(folder, self.roles)
 
     @property
     def name(self) -> str:
@@ -131,8 +136,8 @@ class BPETokenizer:
 
     @property
     def end_of_text(self) -> int | None:
-        """The id of ``<|endoftext|>`` where that is a special token."""
-        return self.special_tokens.get(END_OF_TEXT)
+        """The id of ``<|endoftext|>`` where that is a special token, or of the one in its role."""
+        return self.special_tokens.get(self.roles.get("eos_token", END_OF_TEXT))
 
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
         """The ids of a text.
