@@ -153,7 +153,18 @@ def with_head(tensors: Tensors) -> None:
     tensors["lm_head.weight"] = tensors["transformer.wte.weight"].clone()
 
 
-@pytest.mark.parametrize("change", [without_prefix, with_masks, with_head])
+def wrapped(prefix: str) -> Callable[[Tensors], None]:
+    def apply(tensors: Tensors) -> None:
+        for name in list(tensors):
+            tensors[prefix + name] = tensors.pop(name)
+
+    return apply
+
+
+WRAPPERS = [wrapped(prefix) for prefix in ("module.", "_orig_mod.", "module._orig_mod.")]
+
+
+@pytest.mark.parametrize("change", [without_prefix, with_masks, with_head, *WRAPPERS])
 def test_other_spellings_of_the_same_model_load_alike(
     change: Callable[[Tensors], object], tmp_path: Path
 ) -> None:
@@ -243,6 +254,11 @@ def index_of_a_file_that_is_not_there(folder: Path) -> None:
     write_index(folder, {**split_in_two(folder), WTE: "model-7.safetensors"})
 
 
+def parts_without_an_index(folder: Path) -> None:
+    split_in_two(folder)
+    (folder / "model.safetensors.index.json").unlink()
+
+
 def index_without_a_map(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text("[]")
@@ -288,7 +304,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda folder: (folder / "model.safetensors").unlink(), "holds no model.safe"),
     "index outside": (index_outside, r"lists '\.\./outside\.safetensors', which is no"),
     "index absolute": (index_absolute, r"lists '/etc/passwd\.safetensors', which is no"),
-    "index ahead": (index_of_a_file_that_is_not_there, r"model-7\.safetensors is no whole"),
+    "index ahead": (index_of_a_file_that_is_not_there, r"lists model-7\.safetensors, which is not there"),
+    "no index": (parts_without_an_index, r"holds model-0\.safetensors but neither .*index\.json"),
     "index without a map": (index_without_a_map, "cannot be read as an index"),
     "no config": (lambda folder: (folder / "config.json").unlink(), r"holds no config\.json"),
     "config cut": (
@@ -301,7 +318,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another model": (config_says(model_type="llama"), "model_type is 'llama', GPT-2's is 'gpt2'"),
     "exact GELU": (config_says(activation_function="gelu"), "activation_function is 'gelu'"),
-    "another MLP": (config_says(n_inner=32), "n_inner is 32"),
+    "another MLP": (config_says(n_inner=32), r"n_inner is 32, GPT-2's is 4 \* n_embd, here 64"),
     "heads that do not fit": (config_says(n_head=3), "width 16 does not split into 3"),
 }
 

@@ -35,16 +35,21 @@ def read_config(folder: Path) -> GPTConfig:
     if not path.is_file():
         raise PretrainedError(f"{folder} holds no {CONFIG}: give a folder with a model")
     theirs = read_object(path, "a model's")
+    for key, known in ALLOWED.items():
+        if key in theirs and theirs[key] not in known:
+            raise PretrainedError(
+                f"{path}: {key} is {theirs[key]!r}, GPT-2's is {known[0]!r}: give a GPT-2 model"
+            )
     shape = {ours: theirs[key] for key, ours in FIELDS.items() if key in theirs}
     try:
         config = GPTConfig.from_dict(shape)
     except (ConfigError, TypeError) as error:
         raise PretrainedError(f"{path}: {error}") from error
-    for key, known in {**ALLOWED, "n_inner": (None, 4 * config.width)}.items():
-        if key in theirs and theirs[key] not in known:
-            raise PretrainedError(
-                f"{path}: {key} is {theirs[key]!r}, GPT-2's is {known[0]!r}: give a GPT-2 model"
-            )
+    if theirs.get("n_inner") not in (None, 4 * config.width):
+        raise PretrainedError(
+            f"{path}: n_inner is {theirs['n_inner']!r}, GPT-2's is 4 * n_embd, here "
+            f"{4 * config.width}: give a GPT-2 model"
+        )
     return config
 
 
