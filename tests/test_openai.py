@@ -272,6 +272,10 @@ def config_says(**values: object) -> Callable[[Path], object]:
     return apply
 
 
+def twice(tensors: Tensors) -> None:
+    tensors["wte.weight"] = tensors["transformer.wte.weight"] + 1
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "wrong shape": (
         set_tensor(C_ATTN, lambda tensor: tensor.T),
@@ -290,6 +294,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "holds the unknown tensor extra:",
     ),
     "a layer too many": (config_says(n_layer=1), r"unknown tensor h\.1\.attn\.c_attn\.bias and 11"),
+    "one tensor twice": (rewrite(twice), r"holds transformer\.wte\.weight and wte\.weight, which"),
     "NaN": (set_tensor(C_ATTN, put_nan), f"{C_ATTN} holds NaN or infinity"),
     "infinity": (set_tensor(WTE, put_infinity), f"{WTE} holds NaN or infinity"),
     "untied head": (
@@ -304,7 +309,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda folder: (folder / "model.safetensors").unlink(), "holds no model.safe"),
     "index outside": (index_outside, r"lists '\.\./outside\.safetensors', which is no"),
     "index absolute": (index_absolute, r"lists '/etc/passwd\.safetensors', which is no"),
-    "index ahead": (index_of_a_file_that_is_not_there, r"lists model-7\.safetensors, which is not there"),
+    "index ahead": (
+        index_of_a_file_that_is_not_there,
+        r"lists model-7\.safetensors, which is not there",
+    ),
     "no index": (parts_without_an_index, r"holds model-0\.safetensors but neither .*index\.json"),
     "index without a map": (index_without_a_map, "cannot be read as an index"),
     "no config": (lambda folder: (folder / "config.json").unlink(), r"holds no config\.json"),
@@ -332,6 +340,13 @@ def test_a_fault_is_refused_by_name(fault: str, tmp_path: Path) -> None:
     with pytest.raises(PretrainedError, match=message) as refusal:
         load_openai(folder)
     assert "\n" not in str(refusal.value)
+
+
+def test_dropouts_that_differ_are_said_to_become_one(tmp_path: Path) -> None:
+    saved(tmp_path)
+    config_says(attn_pdrop=0.2, embd_pdrop=0.3)(tmp_path)
+    with pytest.warns(UserWarning, match=r"embd_pdrop 0\.3 and attn_pdrop 0\.2 become 0\.1"):
+        assert load_openai(tmp_path).config.dropout == 0.1
 
 
 def test_what_is_neither_a_name_nor_a_folder_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a Hugging Face folder says of a model in its JSON files, read and written."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ def read_config(folder: Path) -> GPTConfig:
         raise PretrainedError(
             f"{path}: n_inner is {theirs['n_inner']!r}, GPT-2's is 4 * n_embd, here "
             f"{4 * config.width}: give a GPT-2 model"
+        )
+    dropouts = {name: theirs.get(name, config.dropout) for name in ("embd_pdrop", "attn_pdrop")}
+    if set(dropouts.values()) != {config.dropout}:
+        said = " and ".join(f"{name} {value}" for name, value in dropouts.items())
+        warnings.warn(
+            f"{path}: {said} become {config.dropout}, its resid_pdrop: our model has one dropout, "
+            f"which counts in training only",
+            stacklevel=2,
         )
     return config
 

@@ -220,7 +220,13 @@ def open_tensors(folder: Path) -> dict[str, tuple[str, Any]]:
                 f"{path} is no whole safetensors file but {kind} ({reason}): bring it again"
             ) from error
         for name in file.keys():  # noqa: SIM118, it is no dictionary
-            found[WRAPPED.sub("", name, count=1).removeprefix(PREFIX)] = name, file
+            bare = WRAPPED.sub("", name, count=1).removeprefix(PREFIX)
+            if bare in found:
+                raise PretrainedError(
+                    f"{folder} holds {found[bare][0]} and {name}, which are one tensor: "
+                    f"bring the weights again, each once"
+                )
+            found[bare] = name, file
     return found
 
 
