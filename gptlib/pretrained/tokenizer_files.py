@@ -19,6 +19,7 @@ from gptlib.tokenizer.loading import fastest
 from gptlib.tokenizer.roles import ROLES, read_roles
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+ASIDE = ("lstrip", "rstrip", "single_word")  # how an added token may change what is beside it
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> None:
@@ -90,10 +91,29 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
             tokenizer = BPETokenizer.load(folder)
         else:
             return None
+        refuse_other_settings(folder, tokenizer)
         add_role_ids(folder, tokenizer)
         return fastest(tokenizer)
     except TokenizerError as error:
         raise PretrainedError(f"{folder} holds no tokenizer of ours: {error}") from error
+
+
+def refuse_other_settings(folder: Path, tokenizer: BPETokenizer) -> None:
+    """Refuse what files beside the vocabulary add to it, or to each text."""
+    path = folder / TOKENIZER_CONFIG
+    content = read_object(path, "a tokenizer's") if path.is_file() else {}
+    for name in ("add_prefix_space", "add_bos_token", "add_eos_token"):
+        if content.get(name):
+            raise TokenizerError(
+                f"{path}: {name} is true, GPT-2's is false: give a GPT-2 tokenizer"
+            )
+    path = folder / "added_tokens.json"
+    for token, token_id in (read_object(path, "tokens") if path.is_file() else {}).items():
+        if tokenizer.special_tokens.get(token) != token_id:
+            raise TokenizerError(
+                f"{path} adds {token!r}, which the vocabulary lacks: save the tokenizer anew, "
+                f"with a {TOKENIZER}"
+            )
 
 
 def add_role_ids(folder: Path, tokenizer: BPETokenizer) -> None:
@@ -131,6 +151,12 @@ def read_bpe(path: Path) -> BPETokenizer:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PretrainedError(f"{path} cannot be read as a tokenizer: bring it again") from error
+    for token in parts.get("added_tokens") or []:
+        if token["content"] not in tokenizer.special_tokens:
+            raise TokenizerError(
+                f"{path.name} adds {token['content']!r}, which is an ordinary token already: "
+                f"GPT-2's added tokens are special ones"
+            )
     tokenizer.roles = read_roles(path.parent, tokenizer.special_tokens)
     return tokenizer
 
@@ -144,9 +170,14 @@ def refuse_other_steps(path: Path, parts: dict[str, Any]) -> None:
         "dropout": bool(model.get("dropout")),
         "byte_fallback": bool(model.get("byte_fallback")),
         "ignore_merges": bool(model.get("ignore_merges")),
+        "end_of_word_suffix": bool(model.get("end_of_word_suffix")),
+        "continuing_subword_prefix": bool(model.get("continuing_subword_prefix")),
         "normalizer": parts.get("normalizer") is not None,
         "pre_tokenizer": pieces.get("type") != "ByteLevel" or not pieces.get("use_regex", True),
         "add_prefix_space": bool(pieces.get("add_prefix_space")),
+        "added_tokens": any(
+            token.get(side) for token in parts.get("added_tokens") or [] for side in ASIDE
+        ),
         "post_processor": after.get("type", "ByteLevel") not in ("ByteLevel", "TemplateProcessing")
         or any("SpecialToken" in step for step in after.get("single", [])),  # put around each text
     }
