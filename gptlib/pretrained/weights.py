@@ -57,6 +57,8 @@ MODULES = {
 # OpenAI wrote y = x W + b ("Conv1D"): these weights are (in, out), where nn.Linear has (out, in).
 CONV1D = ("c_attn", "c_proj", "c_fc")
 PREFIX = "transformer."  # before every name but the head's, where the model was saved with its head
+# Before every name of a model that was wrapped: to train on several devices, or compiled.
+WRAPPED = re.compile(r"((module|_orig_mod)\.)*")
 HEAD = "lm_head.weight"  # a second name of the token embedding
 # Not parameters: the causal mask and the value behind it, which older files hold.
 BUFFER = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
@@ -217,7 +219,14 @@ def open_tensors(folder: Path) -> dict[str, tuple[str, Any]]:
             raise PretrainedError(
                 f"{path} is no whole safetensors file but {kind} ({reason}): bring it again"
             ) from error
-        found |= {name.removeprefix(PREFIX): (name, file) for name in file.keys()}  # noqa: SIM118
+        for name in file.keys():  # noqa: SIM118, it is no dictionary
+            bare = WRAPPED.sub("", name, count=1).removeprefix(PREFIX)
+            if bare in found:
+                raise PretrainedError(
+                    f"{folder} holds {found[bare][0]} and {name}, which are one tensor: "
+                    f"bring the weights again, each once"
+                )
+            found[bare] = name, file
     return found
 
 
@@ -232,6 +241,11 @@ def weight_files(folder: Path) -> list[Path]:
                 f"{folder} holds {pickle} but no {WEIGHTS}: a pickle can run code and is never "
                 f"read: save the model as safetensors"
             )
+        for part in sorted(folder.glob("*.safetensors")):
+            raise PretrainedError(
+                f"{folder} holds {part.name} but neither {WEIGHTS} nor {INDEX}, which lists the "
+                f"parts: bring the missing file"
+            )
         raise PretrainedError(f"{folder} holds no {WEIGHTS}: give a folder with a model's weights")
     places = read_object(index, "an index").get("weight_map")
     if not isinstance(places, dict):
@@ -242,6 +256,8 @@ def weight_files(folder: Path) -> list[Path]:
                 f"{index} lists {name!r}, which is no safetensors file in that folder: do not "
                 f"trust it"
             )
+        if not (folder / name).is_file():
+            raise PretrainedError(f"{index} lists {name}, which is not there: bring it too")
     return [folder / name for name in sorted(set(places.values()))]
 
 
