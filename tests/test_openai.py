@@ -297,7 +297,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a layer too many": (config_says(n_layer=1), r"unknown tensor h\.1\.attn\.c_attn\.bias and 11"),
     "one tensor twice": (rewrite(twice), r"holds transformer\.wte\.weight and wte\.weight, which"),
-    "NaN": (set_tensor(C_ATTN, put_nan), f"{C_ATTN} holds NaN or infinity"),
+    "NaN": (set_tensor(C_ATTN, put_nan), rf"model\.safetensors: {C_ATTN} holds NaN or infinity"),
     "infinity": (set_tensor(WTE, put_infinity), f"{WTE} holds NaN or infinity"),
     "untied head": (
         rewrite(lambda tensors: tensors.update({"lm_head.weight": tensors[WTE] + 1})),
