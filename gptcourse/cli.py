@@ -174,8 +174,8 @@ def grade(
     so that an accident in one harms no other. That is no security sandbox: what learners wrote
     runs with your rights. Grade strangers' work on a machine that you can throw away.
     """
-    from gptcourse.grading.grading import grade
-    from gptcourse.grading.watched import Limits, bytes_of
+    from gptcourse.grading.grade import grade
+    from gptcourse.grading.process import Limits, bytes_of
 
     grade(folder, notebooks or [], out, Limits(seconds, bytes_of(memory)))
 

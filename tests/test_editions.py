@@ -17,7 +17,7 @@ from nbformat.v4 import new_markdown_cell
 from gptcourse import STORED, paths
 from gptcourse.errors import CourseError
 from gptcourse.exercises.catalogue import EXERCISES
-from gptcourse.grading.grading import sheet_of
+from gptcourse.grading.grade import sheet_of
 from gptcourse.notebooks.editions import (
     MANIFEST,
     learner_edition,
