@@ -1,7 +1,7 @@
 """Records the runs of the two clinics. It names the hidden faults: solve the exercises first.
 
 Run it after a change of the trainer: ``python assets/clinics.py`` writes ``clinic-05.json`` and
-``clinic-09.json`` in ``recordings/`` beside this file, in about a minute.
+``clinic-09.json`` in ``recordings/`` beside this file, in about two minutes.
 
 Losses and norms come out the same each time on one machine. Speeds vary, so three things keep
 what else the machine does out of them: one thread, whose own seconds are counted; runs that take
@@ -15,6 +15,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
 from gptcourse.exercises.clinic import Clinic, save
 from gptlib.config import GPTConfig, TrainingConfig
@@ -49,12 +50,13 @@ Step = Callable[..., Row]
 class Run:
     """One run; subclasses plant a fault in it."""
 
+    texts = TRAIN, VALIDATION  # what is trained on, and what is held out
     targets = 1  # which half of the windows the targets are taken from
     step: Step = staticmethod(training_step)
 
     def __init__(self, settings: TrainingConfig) -> None:
         model = GPT(MODEL, seed=settings.seed)
-        train, validation = ((part[0], part[self.targets]) for part in (TRAIN, VALIDATION))
+        train, validation = ((part[0], part[self.targets]) for part in self.texts)
         self.trainer = trainer.Trainer(
             model, train, validation, settings, tokenizer=alphabet, corpus=corpus
         )
@@ -72,12 +74,33 @@ class CopiedTargets(Run):
     targets = 0
 
 
-class OneBatch(Run):
-    """Every step sees the first batch of all."""
+def four(text: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    """One batch of a text: its first four windows, each four times."""
+    return tuple(part[:4].repeat(4, 1) for part in text)
 
-    def __init__(self, settings: TrainingConfig) -> None:
-        super().__init__(settings)
-        self.trainer.places = lambda: [0]  # type: ignore[method-assign]
+
+class OneBatch(Run):
+    """Every step sees the same batch."""
+
+    texts = four(TRAIN), VALIDATION
+
+
+class LearnedValidation(Run):
+    """One batch of the held-out text is all that is trained on."""
+
+    texts = four(VALIDATION), four(VALIDATION)
+
+
+def halved_loss(*arguments) -> Row:
+    """A step whose logged loss is divided by two."""
+    row = training_step(*arguments)
+    return {**row, "loss": row["loss"] / 2}
+
+
+class HalvedLoss(Run):
+    """The log is wrong, and nothing else."""
+
+    step = staticmethod(halved_loss)
 
 
 @contextmanager
@@ -133,19 +156,21 @@ def recorded(kinds: list[tuple[type[Run], TrainingConfig]]) -> list[list[Row]]:
     return rows
 
 
-def clinic(settings: TrainingConfig, fault: type[Run], another: type[Run]) -> Clinic:
-    """The run with a fault, a healthy one, and others to try a rule on."""
+def clinic(settings: TrainingConfig, fault: type[Run], *decoys: type[Run]) -> Clinic:
+    """The run with a fault, a healthy one, and others to try a rule on, some with other faults."""
     again = settings.with_changes(seed=settings.seed + 1)
     run, healthy, *others = recorded(
-        [(fault, settings), (Run, settings), (fault, again), (Run, again), (another, settings)]
+        [(fault, settings), (Run, settings), (fault, again), (Run, again)]
+        + [(decoy, settings) for decoy in decoys]
     )
     names = ("corpus", "tokenizer", "model", "training", "device", "dtype")
     about = {name: healthy[0][name] for name in names} | {"torch": torch.__version__}
-    return Clinic(about, run, healthy, list(zip(others, (True, False, False), strict=True)))
+    return Clinic(about, run, healthy, [(rows, rows is others[0]) for rows in others])
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    save(clinic(SETTINGS, CopiedTargets, OneBatch), FOLDER / "clinic-05.json")
+    copied = clinic(SETTINGS, CopiedTargets, OneBatch, LearnedValidation, HalvedLoss)
+    save(copied, FOLDER / "clinic-05.json")
     calm = SETTINGS.with_changes(**GENTLER, seed=1)
     save(clinic(calm, SummedGradients, SummedLosses), FOLDER / "clinic-09.json")

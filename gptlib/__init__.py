@@ -6,6 +6,7 @@ The files stand in the order of the course; each imports only from those before 
     tokenizer                                   text → token ids          notebook 01
     attention, block, model                     token ids → logits        notebooks 02–04
     generation                                  logits → text             notebook 04
+    kv_cache, inference                         the same, faster          notebook 08
     data, training                              text → a trained model    notebooks 05, 09
     planning                                    what a run will need
     recordings, plots                           curves, kept, judged and drawn

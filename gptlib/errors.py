@@ -74,7 +74,7 @@ class RunInUse(GPTLibError):
 
 
 class OutOfMemory(GPTLibError):
-    """A training step that did not fit; the message says what would."""
+    """Work that does not fit into the memory; the message says what would."""
 
 
 class ProcessLost(GPTLibError):

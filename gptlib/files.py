@@ -59,14 +59,9 @@ def write_json(path: str | Path, value: Any) -> None:
 
 @contextmanager
 def lock(path: str | Path, timeout: float = 600.0) -> Iterator[None]:
-    """Hold ``<path>.lock``, so that one process at a time makes ``path``.
+    """Hold ``<path>.lock``, so that one process at a time makes the file or folder of that path.
 
-    Args:
-        path: the file or folder to protect; missing parent folders are made.
-        timeout: seconds to wait for another process; long, as it may be downloading.
-
-    Raises:
-        filelock.Timeout: another process still held the lock after ``timeout`` seconds.
+    Waits `timeout` seconds for another, long, as it may be downloading; then filelock.Timeout.
     """
     place = Path(f"{path}.lock")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -215,12 +210,8 @@ def check_files(manifest: Path, sizes: Mapping[str, int]) -> None:
 
 
 def wrong_file(path: Path, size: int | None, most: int) -> str | None:
-    """What is said against a link, pipe or device, which could block or lead elsewhere, or a size.
-
-    Args:
-        path: of the file.
-        size: in bytes; None if it is not known beforehand.
-        most: the most bytes of a file whose size is not known.
+    """What is said against a link, a pipe or a device, which could block or lead elsewhere, or
+    against a file of another `size`, or of more than `most` bytes where that is None.
     """
     try:
         facts = path.lstat()

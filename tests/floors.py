@@ -10,8 +10,8 @@ from pathlib import Path
 FLOORS = {
     "gptlib": [
         *("errors", "paths", "files", "config", "settings", "environment"),
-        *("tokenizer", "attention", "block", "model", "generation", "data", "training"),
-        *("planning", "pretrained", "plots", "commands", "cli", "__main__"),
+        *("tokenizer", "attention", "block", "model", "generation", "kv_cache", "inference"),
+        *("data", "training", "planning", "pretrained", "plots", "commands", "cli", "__main__"),
     ],
     # It imports gptlib, and nothing of gptlib imports it.
     "gptcourse": [

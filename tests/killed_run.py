@@ -37,18 +37,10 @@ def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def half_tensors(call, tensors, path):
+def half(call, *arguments):
     """Get half of a file to the disk."""
-    call(tensors, path)
-    half_a_file(path)
-
-
-def half_manifest(call, path, content):
-    call(path, content)
-    half_a_file(path)
-
-
-def half_a_file(path):
+    call(*arguments)
+    path = next(argument for argument in arguments if isinstance(argument, Path))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     die()
 
@@ -84,36 +76,34 @@ def at(number, owner, name, act, where=lambda *arguments: True):
     setattr(owner, name, counted)
 
 
-def to_metrics(source, target):
-    return Path(target).name == metrics.FILE_NAME
+def is_checkpoint(path):
+    return checkpoint.NAME.fullmatch(Path(path).name) is not None
 
 
-def to_checkpoint(source, target):
-    return checkpoint.NAME.fullmatch(Path(target).name) is not None
+def taking(source, target):
+    return is_checkpoint(target)
 
 
-def from_checkpoint(source, target):
-    return to_checkpoint(target, source)
-
-
-def there(folder):
-    return folder.exists()
+def losing(source, target):
+    return is_checkpoint(source)
 
 
 # What ends the process, and at which of these calls.
 POINTS = {
-    "half a file": lambda n: at(2 * n, checkpoint, "save_file", half_tensors),
+    "half a file": lambda n: at(2 * n, checkpoint, "save_file", half),
     "after a file": lambda n: at(2 * n - 1, checkpoint, "save_file", after),
-    "half the state": lambda n: at(n, files, "write_manifest", half_manifest),
+    "half the state": lambda n: at(n, files, "write_manifest", half),
     "after the state": lambda n: at(n, files, "write_manifest", after),
-    "before the rename": lambda n: at(n, os, "rename", die, to_checkpoint),
-    "after the rename": lambda n: at(n, os, "rename", after, to_checkpoint),
-    "before an old one loses its name": lambda n: at(n, os, "rename", die, from_checkpoint),
-    "after an old one lost its name": lambda n: at(n, os, "rename", after, from_checkpoint),
-    "in the middle of deleting": lambda n: at(n, shutil, "rmtree", half_a_folder, there),
-    "before deleting": lambda n: at(n, shutil, "rmtree", die, there),
+    "before the rename": lambda n: at(n, os, "rename", die, taking),
+    "after the rename": lambda n: at(n, os, "rename", after, taking),
+    "before an old one loses its name": lambda n: at(n, os, "rename", die, losing),
+    "after an old one lost its name": lambda n: at(n, os, "rename", after, losing),
+    "in the middle of deleting": lambda n: at(n, shutil, "rmtree", half_a_folder, Path.exists),
+    "before deleting": lambda n: at(n, shutil, "rmtree", die, Path.exists),
     "half a row": lambda n: at(n, metrics.MetricsLog, "add", half_a_row),
-    "while metrics are cut back": lambda n: at(n, os, "replace", die, to_metrics),
+    "while metrics are cut back": lambda n: at(
+        n, os, "replace", die, lambda _, target: Path(target).name == metrics.FILE_NAME
+    ),
 }
 
 

@@ -288,10 +288,9 @@ def test_without_room_nothing_is_begun_and_the_numbers_are_named(tmp_path, monke
 def test_a_run_without_room_for_a_checkpoint_ends_before_its_first_step(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
-    trainer = trainer_of(tmp_path / "run", CONFIG)
     with pytest.raises(CheckpointError, match=r"run has 0\.0 MB free, a checkpoint needs"):
-        trainer.train()
-    assert trainer.step == 0 and os.listdir(tmp_path / "run") == [".lock"]
+        trainer_of(tmp_path / "run", CONFIG)
+    assert os.listdir(tmp_path) == []
 
 
 # What is refused
@@ -319,6 +318,14 @@ def test_all_damaged_is_an_error_not_a_fresh_start(tmp_path):
             use(tmp_path)
     with pytest.warns(UserWarning), pytest.raises(CheckpointError, match="all 1 checkpoints are"):
         trainer_of(tmp_path, CONFIG.with_changes(steps=2)).train(resume=True)
+
+
+def test_a_model_without_a_run_is_named_and_its_way_out(tmp_path):
+    trainer = trainer_of(tmp_path, CONFIG)
+    state = {"fingerprints": trainer.run.fingerprints, "step": 0}
+    save_checkpoint(tmp_path, trainer.model, trainer.optimizer, state)
+    with pytest.raises(CheckpointError, match="a model without a run: export it, and begin a run"):
+        trainer.train(resume=True)
 
 
 def test_a_folder_without_checkpoints_is_named(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from floors import imports
 from test_export import everything, opened
-from test_tokenizer_language import darija
+from tokenizer_texts import darija
 from transformers import AutoTokenizer
 
 import gptlib
@@ -21,8 +21,8 @@ from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.windows import windows
 from gptlib.model import GPT
-from gptlib.pretrained.huggingface import import_model
-from gptlib.tokenizer import BPETokenizer, train_tokenizer
+from gptlib.pretrained.weights import import_model
+from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 from gptlib.training.checkpoint import load_model
 from gptlib.training.trainer import Trainer
 
@@ -56,7 +56,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on Darija with a vocabulary of its own and a padded table, best before its end."""
     folder = tmp_path_factory.mktemp("runs") / "darija"
-    tokenizer = train_tokenizer(darija(), 300)
+    tokenizer = BPETokenizer.train(darija(), 300, [END_OF_TEXT], fast=True)
     config = GPTConfig(300, 32, n_layers=2, n_heads=2, width=16, dropout=0.0, vocab_multiple=128)
     ids = tokenizer.encode(" ".join(darija()))
     training = TrainingConfig(

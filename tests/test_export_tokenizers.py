@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_tokenizer_language import darija
-from tokenizer_texts import ANY_TEXT, AWKWARD_TEXT, texts_in_all_scripts
+from tokenizer_texts import ANY_TEXT, AWKWARD_TEXT, darija, texts_in_all_scripts
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from gptlib.errors import PretrainedError
 from gptlib.pretrained.tokenizer_files import read_tokenizer, write_tokenizer
-from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, Tokenizer, load_tokenizer
-from gptlib.tokenizer.language import train_tokenizer
+from gptlib.tokenizer import (
+    END_OF_TEXT,
+    BPETokenizer,
+    CharacterTokenizer,
+    Tokenizer,
+    load_tokenizer,
+)
 
 ROWS = darija()
 SPECIAL = ["<|endoftext|>", "<|end|>", "<|endoftext|><|end|>", "<سؤال>"]
@@ -36,9 +40,9 @@ def pair(
     """A tokenizer of ours, and AutoTokenizer on the files that were made of it."""
     ours: Tokenizer = load_tokenizer("gpt2")
     if request.param == "darija":
-        ours = train_tokenizer(ROWS, 1_000)
+        ours = BPETokenizer.train(ROWS, 1_000, [END_OF_TEXT], fast=True)
     elif request.param == "special":
-        ours = BPETokenizer.from_merges(train_tokenizer(ROWS, 400).merges, SPECIAL)
+        ours = BPETokenizer.train(ROWS, 400, SPECIAL, fast=True)
     return ours, opened(tmp_path_factory.mktemp(request.param), ours)
 
 
@@ -173,7 +177,9 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_ours_would_encode_otherwise_is_refused_by_name(fault: str, tmp_path: Path) -> None:
-    write_tokenizer(tmp_path, train_tokenizer(ROWS, 300), context_length=8)
+    write_tokenizer(
+        tmp_path, BPETokenizer.train(ROWS, 300, [END_OF_TEXT], fast=True), context_length=8
+    )
     path = tmp_path / "tokenizer.json"
     parts = json.loads(path.read_text())
     plant, message = FAULTS[fault]
@@ -193,7 +199,7 @@ def test_no_json_is_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_the_older_spelling_of_merges_is_read_too(tmp_path: Path) -> None:
     """OpenAI's own tokenizer.json writes a merge as one text and does not name its model."""
-    ours = train_tokenizer(ROWS, 300)
+    ours = BPETokenizer.train(ROWS, 300, [END_OF_TEXT], fast=True)
     write_tokenizer(tmp_path, ours, context_length=8)
     path = tmp_path / "tokenizer.json"
     parts = json.loads(path.read_text())

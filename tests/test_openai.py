@@ -16,10 +16,11 @@ from transformers_twin import random_ids, twins
 
 from gptlib.config import GPTConfig
 from gptlib.errors import PretrainedError
-from gptlib.generation import CachedGPT, generate, lay_out
+from gptlib.generation import generate
+from gptlib.inference import prepare_for_inference
+from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT
-from gptlib.pretrained.names import MODULES, their_name
-from gptlib.pretrained.openai import load_openai
+from gptlib.pretrained.weights import MODULES, hf_name, load_openai
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -97,7 +98,7 @@ def test_every_parameter_comes_from_the_file_in_the_layout_of_a_linear_layer(
     assert model.config == GPTConfig.from_dict({**SMALL.to_dict(), "dropout": 0.1})
     assert not model.training
     for name, parameter in model.named_parameters():
-        tensor = theirs[f"transformer.{their_name(name)}"]
+        tensor = theirs[f"transformer.{hf_name(name)}"]
         assert parameter.is_contiguous() and parameter.requires_grad
         expected = tensor.T if ".attn.c_" in name or parameter.shape != tensor.shape else tensor
         if "projection" not in name:  # attention's is square: only the logits tell
@@ -110,7 +111,7 @@ def test_the_table_names_every_module_with_parameters_and_no_other() -> None:
         model = GPT(SMALL)
     modules = {name.rpartition(".")[0] for name, _ in model.named_parameters()}
     assert {name.format(layer) for name in MODULES for layer in (0, 1)} == modules
-    assert their_name("blocks.11.attention.qkv.bias") == "h.11.attn.c_attn.bias"
+    assert hf_name("blocks.11.attention.qkv.bias") == "h.11.attn.c_attn.bias"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -357,8 +358,8 @@ def test_mapped_weights_take_no_memory_of_their_own_and_write_the_same(tmp_path:
     assert anonymous_memory() - before < 0.1 * 4 * model.n_parameters()
     torch.testing.assert_close(logits(model, ids), expected, rtol=1e-4, atol=1e-4)
     for dtype in ("float32", "int8"):
-        fast = lay_out(load_openai(tmp_path, mapped=True), dtype)
-        again = lay_out(load_openai(tmp_path), dtype)
+        fast = prepare_for_inference(load_openai(tmp_path, mapped=True), dtype)
+        again = prepare_for_inference(load_openai(tmp_path), dtype)
         assert torch.equal(logits(fast, ids), logits(again, ids))
 
 

@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from killed_writer import forked, killed_at, killed_by_chance
 from shard_texts import DOCUMENTS, TOKENIZER, Numbers
-from test_shared_spans import naive
+from test_overlap import naive
 
 from gptlib import files
-from gptlib.data import preparing, sharding, shared_spans
+from gptlib.data import overlap, preparing, sharding
 from gptlib.data.cleaning import text_cleaner
 from gptlib.data.corpora import Corpus, load_corpus
 from gptlib.data.prepared import open_prepared, read_report
 from gptlib.data.preparing import prepare
 from gptlib.data.split import split, split_of
 from gptlib.errors import ConfigError, CorpusError, FolderError, ShardError, TokenizerError
-from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, train_tokenizer
+from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, CharacterTokenizer
 
 PASSAGE = "a passage that two of the documents quote, word for word, as people do with proverbs: "
 NOISY = [
@@ -48,7 +48,7 @@ def by_hand(documents, tokenizer, cleaner=None):
     cleaned = list(cleaner.clean(documents)) if cleaner else list(documents)
     parts = split(Corpus("by hand", cleaned, "", ""))
     if isinstance(tokenizer, int):
-        tokenizer = train_tokenizer(parts[0], tokenizer)
+        tokenizer = BPETokenizer.train(parts[0], tokenizer, [END_OF_TEXT], fast=True)
     return [[tokenizer.encode(text) for text in part] for part in parts], parts, tokenizer
 
 
@@ -164,8 +164,7 @@ def test_a_tokenizer_without_end_of_text_is_taken_but_its_spans_are_not_compared
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
     monkeypatch.setattr(sharding, "SLAB", 1 << 14)
-    for name, value in [("IDS", 1 << 13), ("AT_ONCE", 1 << 14)]:
-        monkeypatch.setattr(shared_spans, name, value)
+    monkeypatch.setattr(overlap, "IDS", 1 << 13)
 
     def peak(number, n):
         lines = (f"{n} " + "seven eight nine " * 80 for n in range(n))  # 1.4 kB each
@@ -248,7 +247,7 @@ def test_a_folder_that_exists_is_left_as_it_is_and_nothing_is_read(tmp_path):
 FAILING = {
     "documents wait": (preparing, "let_wait"),
     "ids": (sharding, "tokenise"),
-    "spans": (preparing, "leave_out"),
+    "spans": (preparing, "drop_documents"),
     "shards": (sharding, "file_facts"),
     "tokenizer": (BPETokenizer, "save"),
     "report": (preparing, "write_manifest"),
@@ -312,9 +311,9 @@ def test_fifty_kills_by_chance_change_nothing(whole, tmp_path):
 POINTS = {
     "a folder made": (killed_at(preparing, "let_wait"), False),
     "documents wait": (killed_at(preparing, "let_wait", after=True), False),
-    "vocabulary trained": (killed_at(preparing, "train_tokenizer", after=True), False),
+    "vocabulary trained": (killed_at(preparing.BPETokenizer, "train", after=True), False),
     "ids written": (killed_at(preparing, "gather_ids", after=True), False),
-    "documents left out": (killed_at(preparing, "leave_out", after=True), False),
+    "documents left out": (killed_at(preparing, "drop_documents", after=True), False),
     "shards written": (killed_at(preparing, "shards_of", after=True), False),
     "report begun": (killed_at(preparing, "write_manifest"), False),
     "before the rename": (killed_at(files.os, "rename"), False),

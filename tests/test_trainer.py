@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.errors import CheckpointError, ConfigError, RunExists, TokenOutOfRange, TrainingDiverged
 from gptlib.model import GPT
+from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training.checkpoint import checkpoints, load_checkpoint, step_of
 from gptlib.training.metrics import best_validation, curve, read_metrics
 from gptlib.training.progress import log_to, progress_bar
@@ -187,6 +188,22 @@ def test_samples_continue_the_validation_text():
     texts = [row["text"] for row in rows if "text" in row]
     start = TOKENIZER.decode(VALIDATION[0][0].tolist())
     assert len(texts) == 3 and all(text.startswith(start) for text in texts)
+
+
+def test_a_sample_ends_with_its_text_and_reads_what_is_new(monkeypatch):
+    def sample(read):
+        trained = trainer(sample_every=1)
+        mlp = trained.model.blocks[0].mlp
+        mlp.register_forward_hook(lambda _m, _i, y: read.append(y.shape[1]))
+        trained.write_sample(TOKENIZER)
+        return trained.run.log.rows[-1]["text"]
+
+    read = []
+    whole = sample(read)
+    assert len(whole) == 48 and read[:5] == [8, 5, 1, 1, 1]  # 8 fit, then half of them leave
+    end = whole[20]
+    monkeypatch.setattr(CharacterTokenizer, "end_of_text", TOKENIZER.encode(end)[0])
+    assert sample([]) == whole[:8] + whole[8:].partition(end)[0]
 
 
 def test_reports_are_lines_for_people():

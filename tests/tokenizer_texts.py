@@ -1,6 +1,8 @@
 """Texts to compare tokenizers on: scripts, emoji, odd spaces, contractions, random Unicode."""
 
+import json
 import random
+from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -44,3 +46,19 @@ ANY_TEXT = st.text(CHARACTERS)
 AWKWARD_TEXT = st.lists(
     st.one_of(st.sampled_from(BETWEEN + SIGNS), st.text(CHARACTERS, max_size=4)), max_size=20
 ).map("".join)
+
+
+def merged(word, pair):
+    """A list of tokens after one merge, by its definition: everywhere, from left to right."""
+    word, place = list(word), 0
+    while place < len(word) - 1:
+        if (word[place], word[place + 1]) == pair:
+            word[place : place + 2] = [pair[0] + pair[1]]
+        place += 1
+    return word
+
+
+def darija() -> list[str]:
+    """The rows of the bundled sample in Darija."""
+    sample = Path(__file__).parent.parent / "data" / "sample-darija.jsonl"
+    return [json.loads(line)["text"] for line in sample.read_text(encoding="utf-8").splitlines()]

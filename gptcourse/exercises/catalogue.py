@@ -1,15 +1,15 @@
 """All exercises of the course, in its order."""
 
 from gptcourse.exercises import (
-    darija,
     nb01_tokenization,
     nb02_attention,
     nb03_transformer_block,
     nb04_gpt2_124m,
+    nb05_the_verdict,
     nb06_wikipedia,
+    nb07_darija,
     nb08_openai_weights,
     nb09_norms_and_throughput,
-    the_verdict,
 )
 from gptcourse.exercises.exercise import Exercise
 
@@ -18,9 +18,9 @@ ROOMS = (
     nb02_attention,
     nb03_transformer_block,
     nb04_gpt2_124m,
-    the_verdict,
+    nb05_the_verdict,
     nb06_wikipedia,
-    darija,
+    nb07_darija,
     nb08_openai_weights,
     nb09_norms_and_throughput,
 )

@@ -1,7 +1,7 @@
 """Broken runs: recorded curves with one hidden fault, and what their two exercises share.
 
 A clinic is a run with a fault, a healthy one under the same settings, and a few others on which a
-rule is tried: the fault with another seed, a healthy run with another seed, and another fault.
+rule is tried: the fault with another seed, a healthy run with another seed, and other faults.
 The runs were really made, by ``assets/clinics.py``.
 """
 

@@ -2,7 +2,7 @@
 
 import codecs
 import heapq
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice, pairwise
@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from gptcourse.exercises.exercise import LONGEST, Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.data.corpora import load_corpus
-from gptlib.tokenizer import BPETokenizer, Tokenizer, decode_stream, encoding, training
-from gptlib.tokenizer.spelling import BytePair
+from gptlib.tokenizer import BPETokenizer, Tokenizer, bpe, decode_stream
+from gptlib.tokenizer.vocabulary import BytePair
 
 Token = TypeVar("Token", int, bytes)  # exercise 1.1 merges ids, 1.2 the tokens themselves
 Ranks = dict[BytePair, int]
@@ -113,10 +113,13 @@ def merge_by_recursion(ids: list[int], pair: tuple[int, int], new_id: int) -> li
     return [new_id if found else ids[0], *merge_by_recursion(ids[1 + found :], pair, new_id)]
 
 
-def merge_as_the_package(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
-    """The package's merge on a copy; the counts that it corrects are of no use here."""
-    merged = list(ids)
-    training.merge(merged, pair, new_id, 0, defaultdict(int))
+def merge_in_a_copy(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
+    """A copy that becomes shorter with every merge."""
+    merged, place = list(ids), 0
+    while place < len(merged) - 1:
+        if (merged[place], merged[place + 1]) == pair:
+            merged[place : place + 2] = [new_id]
+        place += 1
     return merged
 
 
@@ -127,7 +130,7 @@ MERGE = Exercise(
     right=merge,
     cases=merge_cases,
     mistakes=mistakes(merge, MERGE_MISTAKES),
-    also_right=(merge_by_recursion, merge_as_the_package),
+    also_right=(merge_by_recursion, merge_in_a_copy),
     observe=as_a_list,
 )
 
@@ -253,7 +256,7 @@ def encode_piece_as_the_package(piece: bytes, ranks: Ranks) -> list[bytes]:
     tokens = [bytes([byte]) for byte in range(256)] + [left + right for left, right in merges]
     ids = {token: token_id for token_id, token in enumerate(tokens)}
     merged = {(ids[left], ids[right]): ids[left + right] for left, right in merges}
-    return [tokens[token_id] for token_id in encoding.encode_piece(piece, merged)]
+    return [tokens[token_id] for token_id in bpe.encode_piece(piece, merged)]
 
 
 ENCODE_PIECE = Exercise(
@@ -370,11 +373,11 @@ def by_sorting(piece_counts: Pieces) -> BytePair | None:
 def best_pair_as_the_package(piece_counts: Pieces) -> BytePair | None:
     """Numbered tokens, and a queue that hands out the winner."""
     tokens = sorted({token for piece in piece_counts for token in piece})
-    order, number = [training.tie_order(token) for token in tokens], tokens.index
+    order, number = [bpe.tie_order(token) for token in tokens], tokens.index
     counts = {(number(a), number(b)): n for (a, b), n in count_pairs(piece_counts).items()}
-    queue = [(-n, order[a] + order[b], (a, b)) for (a, b), n in counts.items()]
+    queue = [(-n, order[a], order[b], (a, b)) for (a, b), n in counts.items()]
     heapq.heapify(queue)
-    best = training.best_pair(queue, counts)
+    best = bpe.best_pair(queue, counts)
     return None if best is None else (tokens[best[0]], tokens[best[1]])
 
 

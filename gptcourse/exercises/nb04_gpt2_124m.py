@@ -334,9 +334,10 @@ multiplying by the temperature: a low one should sharpen, so divide.
 cutting every row at the first row's k-th logit: each row needs a threshold of its own.
     values[:, -1:] => values[0, -1]
 dropping the token that crosses p: it is the last one that is needed to reach p.
-    before >= p => (before + probabilities > p) & (before > 0)
+    tail < => tail - probabilities <
 dropping the token that crosses p, and with a tiny p it keeps none: softmax gives NaN.
-    before >= p => before + probabilities > p
+    tail < => tail - probabilities <
+    dropped[:, 0] = False =>
 failing where k is larger than the vocabulary: then all tokens are kept.
     min(k, logits.shape[-1]) => k
 filtering before the division by the temperature: top-p then sees other probabilities.

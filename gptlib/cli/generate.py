@@ -47,7 +47,10 @@ def generate(
         typer.Option("--compile", help="For GPUs: compile the MLPs. A CPU is faster without."),
     ] = False,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=MAX_SEED, help="The same seed writes the same text.")
+        int | None,
+        typer.Option(
+            min=0, max=MAX_SEED, help="The same seed and number of sequences write the same texts."
+        ),
     ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Show the text while it is written.")

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gptlib.data.cleaning.report import printable
+from gptlib.data.cleaning import printable
 from gptlib.data.prepared import SHARDS, TOKENIZER, open_prepared, read_report
-from gptlib.data.shards import INDEX, ShardIndex, map_split, read_index, verify_shards
+from gptlib.data.shards import INDEX, ShardIndex, open_shards, read_index, verify_shards
 from gptlib.data.split import FEWEST_DOCUMENTS, SPLITS
 from gptlib.errors import ShardError
 from gptlib.tokenizer import Tokenizer, load_tokenizer
@@ -113,7 +113,7 @@ def tell_pieces(
         name = index.tokenizer["name"]
         print(f"pieces   cannot be read: the tokenizer that made the ids, {name}, is not here")
         return
-    tokens, luck = map_split(shards, index, SPLITS[0]), random.Random(seed)
+    tokens, luck = open_shards(shards, SPLITS[0], index), random.Random(seed)
     length = min(PIECE, len(tokens))
     for _ in range(pieces):
         place = luck.randint(0, len(tokens) - length)

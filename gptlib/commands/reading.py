@@ -7,7 +7,7 @@ import torch
 
 from gptlib.commands.models import open_model
 from gptlib.errors import TextTooShort
-from gptlib.generation import log_probabilities
+from gptlib.generation import token_log_probs
 
 
 def counted(number: int, name: str) -> str:
@@ -53,5 +53,5 @@ def read_text(source: str, text: str) -> Reading:
         raise TextTooShort(
             f"the text has {counted(len(ids), 'token')}: give at least {2 - len(before)}"
         )
-    nats = -log_probabilities(model, torch.tensor([before + ids])).double().sum().item()
+    nats = -token_log_probs(model, torch.tensor([before + ids])).double().sum().item()
     return Reading(len(foretold), len(tokenizer.decode_bytes(foretold)), nats)

@@ -8,7 +8,12 @@ from typing import Any
 import torch
 
 from gptlib.commands.models import open_model
-from gptlib.generation import CachedGPT, generate_ids, lay_out, log_probabilities
+from gptlib.errors import OutOfMemory
+from gptlib.generation import generate_ids, token_log_probs
+from gptlib.inference import prepare_for_inference
+from gptlib.kv_cache import CachedGPT
+from gptlib.model import GPT
+from gptlib.planning import free_memory
 from gptlib.tokenizer import decode_stream
 
 Step = list[int | None]  # the new id of each sequence, None where it has ended
@@ -40,14 +45,14 @@ class Writer:
     Args:
         source: which model; see :func:`open_model`.
         prompt: the text to continue.
-        dtype, compiled: see :func:`lay_out`.
+        dtype, compiled: see :func:`prepare_for_inference`.
     """
 
     def __init__(
         self, source: str, prompt: str, dtype: str = "float32", compiled: bool = False
     ) -> None:
         model, self.tokenizer = open_model(source)
-        self.model = lay_out(model, dtype, compiled)
+        self.model = prepare_for_inference(model, dtype, compiled)
         self.prompt = prompt
         self.prompt_ids = self.tokenizer.encode(prompt)
         self.speed = Speed()
@@ -67,6 +72,7 @@ class Writer:
 
     def continuations(self, n: int, max_new_tokens: int, **settings: Any) -> list[list[int]]:
         """The new ids of ``n`` sequences, each up to and with its end of text."""
+        check_room(self.model, n, len(self.prompt_ids) + max_new_tokens)
         new: list[list[int]] = [[] for _ in range(n)]
         for step in self.steps(max_new_tokens, n_sequences=n, **settings):
             for ids, token in zip(new, step, strict=True):
@@ -82,4 +88,26 @@ class Writer:
     def scores(self, new_ids: list[int]) -> list[float]:
         """The log-probability of each new token, after all that stands before it."""
         ids = torch.tensor([self.prompt_ids + new_ids])
-        return log_probabilities(self.model, ids, first=len(self.prompt_ids))[0].tolist()
+        return token_log_probs(self.model, ids, first=len(self.prompt_ids))[0].tolist()
+
+
+def check_room(model: GPT, n_sequences: int, length: int) -> None:
+    """Refuse, before any work, more sequences at a time than the free memory has room for.
+
+    Counted are keys and values, and three rows of V numbers: logits, the same divided,
+    probabilities. A GPU gives the cache its whole context at once, a CPU what is written to.
+
+    Args:
+        length: tokens of a sequence, prompt and all.
+    """
+    config, on_gpu = model.config, model.device.type == "cuda"
+    positions = config.context_length if on_gpu else min(length, config.context_length)
+    each = 2 * config.n_layers * positions * config.width * model.token_embedding.weight.itemsize
+    each += 3 * config.vocab_size * torch.float32.itemsize
+    free = torch.cuda.mem_get_info(model.device)[0] if on_gpu else free_memory()
+    if free is not None and n_sequences > max(1, free // each):
+        raise OutOfMemory(
+            f"{n_sequences:,} sequences at a time need {n_sequences * each / 1e9:,.1f} GB, "
+            f"{free / 1e9:,.1f} GB are free: use --num-return-sequences {max(1, free // each)} "
+            f"or fewer, with another --seed each time"
+        )

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.data.cleaning import CleaningReport
+from gptlib.data.overlap import SPAN
 from gptlib.data.shards import (
     INDEX,
     ShardIndex,
     ShardWindows,
     TokenShards,
-    map_split,
+    open_shards,
     verify_shards,
 )
-from gptlib.data.shared_spans import SPAN
 from gptlib.errors import Damaged, ShardError, TextTooShort, TokenizerError
 from gptlib.files import read_manifest
 from gptlib.tokenizer import Tokenizer, load_tokenizer
@@ -55,36 +55,20 @@ class Prepared:
         Raises:
             ShardError: there is no such split, or it was altered since.
         """
-        return map_split(self.folder / SHARDS, self.index, split)
+        return open_shards(self.folder / SHARDS, split, self.index)
 
     def windows(self, split: str, context_length: int) -> tuple[ShardWindows, ShardWindows]:
-        """Inputs and targets of a split, (n, T) each, read when they are asked for.
-
-        Raises:
-            ShardError: there is no such split, or it was altered since.
-            TextTooShort: it holds fewer ids than one window and its last target.
-        """
+        """Inputs and targets of a split, (n, T) each, read when they are asked for."""
         try:
             return self.tokens(split).windows(context_length)
-        except TextTooShort as problem:
-            raise TextTooShort(f"the {split} split of {self.folder} is too short: {problem}") from (
-                problem
-            )
+        except TextTooShort as error:
+            message = f"the {split} split of {self.folder} is too short: {error}"
+            raise TextTooShort(message) from error
 
 
 def is_prepared(path: Path) -> bool:
     """Whether ``prepare`` has written this; texts of one's own may lie in ``shards/`` too."""
     return (path / SHARDS / INDEX).is_file()
-
-
-def shards_in(folder: Path) -> Path:
-    """Where a prepared folder's shards lie; ShardError where it is no such folder."""
-    if not (folder / SHARDS).is_dir():
-        raise ShardError(
-            f"{folder} is no prepared folder, it has no {SHARDS}/: "
-            f"make one with python -m gptlib prepare"
-        )
-    return folder / SHARDS
 
 
 def open_prepared(folder: str | Path) -> Prepared:
@@ -98,7 +82,12 @@ def open_prepared(folder: str | Path) -> Prepared:
             is missing, damaged or another one.
     """
     folder = Path(folder)
-    index = verify_shards(shards_in(folder))
+    if not (folder / SHARDS).is_dir():
+        raise ShardError(
+            f"{folder} is no prepared folder, it has no {SHARDS}/: "
+            f"make one with python -m gptlib prepare"
+        )
+    index = verify_shards(folder / SHARDS)
     try:
         tokenizer = load_tokenizer(folder / TOKENIZER)
     except (TokenizerError, OSError) as error:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from gptlib import paths
 from gptlib.data.cleaning import Cleaner
+from gptlib.data.overlap import SPAN, drop_documents, ngram_overlap
 from gptlib.data.prepared import REPORT, SHARDS, TOKENIZER, Preparation, SharedDocuments
 from gptlib.data.sharding import (
     Counts,
@@ -25,12 +26,10 @@ from gptlib.data.sharding import (
     shards_of,
 )
 from gptlib.data.shards import dtype_of
-from gptlib.data.shared_spans import SPAN, leave_out, shared_spans
 from gptlib.data.split import SPLITS, split_stream
 from gptlib.errors import ConfigError, CorpusError
 from gptlib.files import check_absent, new_folder, write_manifest
-from gptlib.tokenizer import Tokenizer, train_tokenizer
-from gptlib.tokenizer.bpe import END_OF_TEXT
+from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, Tokenizer
 from gptlib.tokenizer.vocabulary import room_for_merges
 
 Parted = Iterable[tuple[str, str]]  # split and document
@@ -77,7 +76,8 @@ def prepare(
         if isinstance(tokenizer, int):
             let_wait(parted, part / WAITING)
             seen = (text for split, text in waiting(part / WAITING) if split == SPLITS[0])
-            tokenizer, parted = train_tokenizer(seen, tokenizer), waiting(part / WAITING)
+            tokenizer = BPETokenizer.train(seen, tokenizer, [END_OF_TEXT], fast=True)
+            parted = waiting(part / WAITING)
         (part / SHARDS).mkdir()
         counts = gather_ids(parted, tokenizer, part / SHARDS, SPLITS if test else SPLITS[:2])
         (part / WAITING).unlink(missing_ok=True)
@@ -151,7 +151,7 @@ def compared(
     found, dtype = {}, dtype_of(tokenizer.vocab_size)
     for split in list(counts)[1:]:
         ids, there = ids_of(folder, split), counts[split]["documents"]
-        numbers, places = shared_spans(ids_of(folder, SPLITS[0]), ids, dtype, tokenizer)
+        numbers, places = ngram_overlap(ids_of(folder, SPLITS[0]), ids, dtype, tokenizer)
         found[split] = SharedDocuments(len(numbers), there, places, drop)
         if drop and len(numbers) == there:
             raise CorpusError(
@@ -159,6 +159,6 @@ def compared(
                 f"keep them (without drop_shared), or clean more, or use more documents"
             )
         if drop:
-            counts[split]["text_bytes"] -= leave_out(ids, dtype, numbers, tokenizer)
+            counts[split]["text_bytes"] -= drop_documents(ids, dtype, numbers, tokenizer)
             counts[split]["documents"] -= len(numbers)
     return found

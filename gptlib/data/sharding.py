@@ -22,10 +22,9 @@ from gptlib.data.shards import INDEX, Shard, ShardIndex, dtype_of, header
 from gptlib.data.split import SPLITS, split_stream
 from gptlib.errors import ConfigError, CorpusError
 from gptlib.files import BLOCK, file_facts, new_folder
-from gptlib.tokenizer import Tokenizer
-from gptlib.tokenizer.bpe import END_OF_TEXT
-from gptlib.tokenizer.interface import check_unicode, out_of_range
-from gptlib.tokenizer.pieces import whole_pieces
+from gptlib.tokenizer import END_OF_TEXT, Tokenizer
+from gptlib.tokenizer.bpe import check_unicode, safe_chunks
+from gptlib.tokenizer.tokenizers import out_of_range
 
 SLAB = 1 << 18  # characters that a thread tokenises at a time: a few hundredths of a second
 
@@ -217,7 +216,7 @@ def cut_long(document: str) -> Iterator[tuple[str, bool]]:
     if len(document) <= SLAB:
         yield document, True
         return
-    for part in whole_pieces([document], SLAB):
+    for part in safe_chunks([document], SLAB):
         yield part, False
     yield "", True
 

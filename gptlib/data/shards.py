@@ -159,22 +159,20 @@ def check_shard(folder: Path, index: ShardIndex, shard: Shard) -> None:
         )
 
 
-def open_shards(folder: str | Path, split: str) -> "TokenShards":
+def open_shards(folder: str | Path, split: str, index: ShardIndex | None = None) -> "TokenShards":
     """Map the ids of one split into memory; :func:`verify_shards` first, if they may be damaged.
 
     Args:
         folder: what ``write_shards`` has written.
         split: ``train``, ``validation`` or ``test``.
+        index: what :func:`read_index` has returned, where it was called before.
 
     Raises:
         ShardError: see :func:`read_index`; or a header is wrong, or there is no such split.
             Hashes are not checked here.
     """
-    return map_split(Path(folder), read_index(Path(folder)), split)
-
-
-def map_split(folder: Path, index: ShardIndex, split: str) -> "TokenShards":
-    """The ids of one split of a folder whose index has been read."""
+    folder = Path(folder)
+    index = index or read_index(folder)
     shards, arrays = index.of(split), []
     if not shards:
         there = ", ".join(dict.fromkeys(shard.split for shard in index.shards))

@@ -5,7 +5,6 @@
 ``Tokenizer.save`` writes, so the folder is one of our own tokenizers as well.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,10 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from gptlib.errors import PretrainedError, TokenizerError
 from gptlib.files import write_json
+from gptlib.pretrained.config_files import read_object
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, Tokenizer, load_tokenizer
-from gptlib.tokenizer.loading import fastest
+from gptlib.tokenizer.gpt2 import fastest
+from gptlib.tokenizer.vocabulary import from_unicode
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 OWN_FILES = ("characters.json", "vocab.json")  # one of them lies in each of our own folders
@@ -41,7 +42,7 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> 
     }
     if tokenizer.end_of_text is not None:
         end = of_id[tokenizer.end_of_text]
-        about |= {"bos_token": end, "eos_token": end}
+        about |= {"bos_token": end, "eos_token": end, "unk_token": end}
         # GPT-2 has no token for padding: this one stands there, hidden by the attention mask,
         # and on the left, since a text is continued at its right end
         about |= {"pad_token": end, "padding_side": "left"}
@@ -84,18 +85,18 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
 
 def read_bpe(path: Path) -> BPETokenizer:
     """The vocabulary and merges of a ``tokenizer.json``; see :func:`read_tokenizer`."""
+    parts = read_object(path, "a tokenizer")
     try:
-        parts = json.loads(path.read_bytes())
         refuse_other_steps(path, parts)
         model = parts["model"]
         vocabulary = dict(model["vocab"])
         for token in parts.get("added_tokens") or []:
             vocabulary[token["content"]] = token["id"]
         pairs = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
-        return BPETokenizer.from_vocabulary(vocabulary, [(left, right) for left, right in pairs])
+        return BPETokenizer(*from_unicode(vocabulary, [(left, right) for left, right in pairs]))
     except TokenizerError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PretrainedError(f"{path} cannot be read as a tokenizer: bring it again") from error
 
 

@@ -1,28 +1,23 @@
-"""Text → token ids → text. Read ``training``, ``encoding`` and ``bpe`` first.
+"""Text → token ids → text. Read ``bpe`` first, beside notebook 01.
 
-interface   what every tokenizer promises
-pieces      a text is cut into pieces before any pair is merged
-training    which pairs become tokens
-encoding    the merges replayed on one piece
-spelling    vocab.json and merges.txt
-bpe         the tokenizer made of these
-language    a vocabulary from a large text, trained in Rust
-gpt2        GPT-2's own vocabulary through tiktoken; ``ranks`` finds it
-characters  one id per character
-streaming   text from ids that come one by one
+bpe         the algorithm: pieces, training, encoding
+vocabulary  vocab.json and merges.txt, training in Rust, checks
+tokenizers  what every tokenizer promises; BPE, and one id per character
+gpt2        GPT-2's own, through tiktoken; ``load_tokenizer``
 """
 
-from gptlib.tokenizer.bpe import BPETokenizer
-from gptlib.tokenizer.characters import CharacterTokenizer
-from gptlib.tokenizer.encoding import encode_piece
-from gptlib.tokenizer.gpt2 import GPT2Tokenizer
-from gptlib.tokenizer.interface import Tokenizer
-from gptlib.tokenizer.language import train_tokenizer
-from gptlib.tokenizer.loading import load_tokenizer
-from gptlib.tokenizer.streaming import decode_stream
-from gptlib.tokenizer.training import train_bpe
+from gptlib.tokenizer.bpe import encode_piece, train_bpe
+from gptlib.tokenizer.gpt2 import GPT2Tokenizer, load_tokenizer
+from gptlib.tokenizer.tokenizers import (
+    END_OF_TEXT,
+    BPETokenizer,
+    CharacterTokenizer,
+    Tokenizer,
+    decode_stream,
+)
 
 __all__ = [
+    "END_OF_TEXT",
     "BPETokenizer",
     "CharacterTokenizer",
     "GPT2Tokenizer",
@@ -31,5 +26,4 @@ __all__ = [
     "encode_piece",
     "load_tokenizer",
     "train_bpe",
-    "train_tokenizer",
 ]

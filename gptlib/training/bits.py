@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from gptlib.errors import ConfigError, TextTooShort
-from gptlib.generation import evaluating
+from gptlib.generation import eval_mode
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer
 from gptlib.training.loss import next_token_loss
@@ -73,7 +73,7 @@ def surprise(model: GPT, tokenizer: Tokenizer, documents: Iterable[str]) -> Surp
             f"is predicted: use one that has, such as gpt2"
         )
     nats, n_tokens, n_bytes = 0.0, 0, 0
-    with evaluating(model):
+    with eval_mode(model):
         for document in documents:
             ids = torch.tensor([[end, *tokenizer.encode(document), end]])  # (1, N + 2)
             x, y = ids[:, :-1].split(length, dim=1), ids[:, 1:].split(length, dim=1)

@@ -3,7 +3,7 @@
 import torch
 
 from gptlib.data.windows import Rows, Windows
-from gptlib.generation import evaluating
+from gptlib.generation import eval_mode
 from gptlib.model import GPT
 from gptlib.training.loss import next_token_loss
 
@@ -24,7 +24,7 @@ def evaluate(model: GPT, x: Rows, y: Rows, batch_size: int = 8) -> float:
         Nats per token.
     """
     total = 0.0
-    with evaluating(model):
+    with eval_mode(model):
         for inputs, targets in zip(x.split(batch_size), y.split(batch_size), strict=True):
             loss = next_token_loss(model, inputs.to(model.device), targets.to(model.device))
             total += loss.item() * targets.numel()

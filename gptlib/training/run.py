@@ -49,6 +49,9 @@ class Run:
         config: the run's; a resumed run must have the same.
         data: all windows that are trained or validated on, for their fingerprint.
         tokenizer: kept in ``tokenizer/``.
+
+    Raises:
+        CheckpointError: the disk has no room for a checkpoint.
     """
 
     def __init__(
@@ -68,17 +71,15 @@ class Run:
             "data": fingerprint_of(data),
             "tokenizer": tokenizer.fingerprint if tokenizer else None,
         }
+        if self.folder:
+            check_room(self.folder, model)
         self.log = MetricsLog(None)
         self.saved_step = 0
         self.saved_at, self.save_seconds = time.monotonic(), 0.0  # of the last checkpoint
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from the folder, and remove what a killed one left there.
-
-        Raises:
-            RunInUse: another process trains in it.
-        """
+        """Keep other processes from the folder, and remove what a killed one left; RunInUse."""
         if self.folder is None or parallel.rank() > 0:
             yield
             return
@@ -104,19 +105,16 @@ class Run:
 
         Raises:
             RunExists: the folder holds a run and `resume` is False.
-            CheckpointError: its checkpoints are damaged, or of other settings, data or model; or
-                the disk has no room for one.
+            CheckpointError: its checkpoints are damaged, or of other settings, data or model.
         """
         self.environment, self.saved_at = about["environment"], time.monotonic()
         parallel.wait()  # until the first process has removed what was left
         found = checkpoints(self.folder) if self.folder else []
-        if self.folder:
-            if (found or (self.folder / FILE_NAME).exists()) and not resume:
-                raise RunExists(
-                    f"{self.folder} already holds a run: go on with it (resume=True, --resume) "
-                    f"or give another folder"
-                )
-            check_room(self.folder, self.model)
+        if self.folder and (found or (self.folder / FILE_NAME).exists()) and not resume:
+            raise RunExists(
+                f"{self.folder} already holds a run: go on with it (resume=True, --resume) "
+                f"or give another folder"
+            )
         rows = self.restore(self.folder) if self.folder and found else []
         parallel.wait()  # nobody writes before everybody has read
         first = parallel.rank() == 0
@@ -134,6 +132,11 @@ class Run:
         """Go on from the newest intact checkpoint; returns the rows of the metrics up to it."""
         checkpoint = load_checkpoint(folder)
         state = checkpoint.state
+        if "metrics_rows" not in state:
+            raise CheckpointError(
+                f"{checkpoint.folder} is a model without a run: export it, and begin a run with "
+                f"--model FOLDER"
+            )
         for what, now in (("model", self.model.config), ("training", self.config)):
             before = type(now).from_dict(state[what])  # defaults for fields that came later
             check_same(folder, what, before.to_dict(), now.to_dict())

@@ -16,6 +16,7 @@ from gptlib.data.shards import ShardWindows
 from gptlib.data.windows import Rows, Windows
 from gptlib.errors import ConfigError, TokenOutOfRange, TrainingStopped
 from gptlib.generation import generate
+from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT, check_ids
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
@@ -49,6 +50,7 @@ class Trainer:
 
     Raises:
         TokenOutOfRange: an id is not in the model's vocabulary.
+        CheckpointError: the disk of the run's folder has no room for a checkpoint.
         ConfigError: samples are wanted without a tokenizer, the micro-batches of a step cannot
             be shared out over the processes, or the device lacks the precision.
     """
@@ -186,8 +188,10 @@ class Trainer:
     def write_sample(self, tokenizer: Tokenizer) -> None:
         """Continue the first words of the validation text, always with the same luck."""
         prompt = self.validation[0][0][:8].tolist()
-        ids = generate(self.model, prompt, 40, temperature=0.8, seed=self.config.seed)[0]
-        text = tokenizer.decode(ids)
+        end, seed = tokenizer.end_of_text, self.config.seed
+        settings = {"temperature": 0.8, "seed": seed, "end_of_text": end}
+        (ids,) = generate(CachedGPT(self.model), prompt, 40, **settings)
+        text = tokenizer.decode(ids[:-1] if ids[-1] == end else ids)
         self.run.log.add(step=self.step, text=text)
         self.report(f"step {self.step:>5}   {' '.join(text.split())}")
 

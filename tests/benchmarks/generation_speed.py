@@ -27,8 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from transformers_twin import random_ids, twins
 
 from gptlib.config import GPTConfig
-from gptlib.generation import CachedGPT, generate, lay_out
-from gptlib.pretrained.openai import load_openai
+from gptlib.generation import generate
+from gptlib.inference import prepare_for_inference
+from gptlib.kv_cache import CachedGPT
+from gptlib.pretrained.weights import load_openai
 
 CONFIG = GPTConfig.named("gpt2")
 Write = Callable[[int], list[list[int]]]  # a batch size in, its texts out
@@ -65,12 +67,13 @@ def our_text(model: CachedGPT, prompt: list[int], new: int, B: int) -> list[list
 
 
 def contenders(folder: Path, new: int) -> dict[str, Write]:
-    """Transformers first, then ours: plain, laid out, and in 8 bits."""
+    """Transformers first, then ours: plain, packed, and in 8 bits."""
     prompt = random_ids(CONFIG, 1, 32)
     theirs = GPT2LMHeadModel.from_pretrained(folder).eval()
     found = {"transformers": transformers_writes(theirs, prompt, new)}
-    ours = {"cache alone": load_openai(folder), "float32": lay_out(load_openai(folder))}
-    ours["int8"] = lay_out(load_openai(folder), "int8")
+    ours = {"cache alone": load_openai(folder)}
+    for dtype in ("float32", "int8"):
+        ours[dtype] = prepare_for_inference(load_openai(folder), dtype)
     for name, model in ours.items():
         found[name] = partial(our_text, CachedGPT(model), prompt[0].tolist(), new)
     return found
