@@ -31,7 +31,7 @@ from gptcourse.grading.grade import (
 from gptcourse.grading.process import Ended, Limits, answers, bytes_of
 from gptcourse.grading.submissions import find_submissions, plain, read_submission
 from gptcourse.grading.worker import Judge
-from gptcourse.notebooks.exercise_cells import plain_python
+from gptcourse.notebooks.cells import plain_python
 
 LIMITS = Limits(seconds=5, memory=800_000_000)
 PASSED, FAILED, NOT_DONE, ABSENT = State
@@ -527,7 +527,7 @@ def test_imports_may_fill_two_cells_and_quoted_definitions_come_with_them():
 
 
 def test_the_grader_itself_loads_no_torch():
-    program = "import gptcourse.cli, gptcourse.grading.grade, gptcourse.notebooks.editions, sys"
+    program = "import gptcourse.cli, gptcourse.grading.grade, gptcourse.notebooks.edition, sys"
     done = subprocess.run([sys.executable, "-c", f"{program}; sys.exit('torch' in sys.modules)"])
     assert done.returncode == 0
 

@@ -17,16 +17,18 @@ from typing import Any
 from gptcourse.errors import CourseError
 from gptcourse.grading.process import Answers, Ended, Limits, answers
 from gptcourse.grading.submissions import Submission, find_submissions, plain, read_submission
-from gptcourse.notebooks.exercise_cells import checked, parsed, plain_python
-from gptcourse.notebooks.notebook_files import (
+from gptcourse.notebooks.cells import (
     Cell,
     Notebook,
+    checked,
     code_cells,
     find_notebooks,
     has_tag,
+    parsed,
+    plain_python,
     read_notebook,
 )
-from gptcourse.notebooks.pages import STYLE
+from gptcourse.notebooks.run import STYLE
 from gptlib.files import atomic_write
 
 CATALOGUE = "gptcourse.exercises.catalogue"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gptcourse.errors import CourseError
-from gptcourse.notebooks.exercise_cells import STUB, checked, defines, parsed, plain_python
+from gptcourse.notebooks.cells import STUB, checked, defines, parsed, plain_python
 from gptlib.files import wrong_file
 
 LARGEST = 256 * 10**6  # bytes: pictures that a learner drew are welcome
