@@ -187,7 +187,7 @@ def grade(
 def prove(notebooks: Notebooks = None) -> None:
     """Prove the checks: each has to reject the known mistakes and to accept right answers."""
     from gptcourse.exercises.catalogue import EXERCISES
-    from gptcourse.exercises.proof import prove
+    from gptcourse.exercises.prove import prove
     from gptcourse.notebooks.cells import find_notebooks
 
     names = [path.stem for path in find_notebooks(notebooks or [])]

@@ -49,11 +49,11 @@ for number in range(3, 20):
 
 """
 TAMPER = """
-import gptcourse.exercises.verdict as verdict
+import gptcourse.exercises.checks as checks
 from planted_exercises import EXERCISES, in_place
 object.__setattr__(EXERCISES["backwards"], "right", in_place)
-verdict.difference = lambda *anything: None
-verdict.judge = lambda exercise, function: print("✓")
+checks.difference = lambda *anything: None
+checks.judge = lambda exercise, function: print("✓")
 class check:
     backwards = print
 
@@ -61,8 +61,8 @@ class check:
 """
 
 SPOIL = """
-import gptcourse.exercises.comparison as comparison
-comparison._sequences = lambda *anything: None
+import gptcourse.exercises.compare as compare
+compare._sequences = lambda *anything: None
 
 
 """

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gptcourse.exercises.checks import judge
 from gptcourse.exercises.exercise import Exercise
-from gptcourse.exercises.verdict import judge
 
 LONGEST = 2_000  # characters of a message
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
