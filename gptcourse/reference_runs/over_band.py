@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 
 from gptcourse.reference_runs.bands import deviation, widened
 from gptcourse.reference_runs.recording import CURVES, Curve, Recording
-from gptlib.plots.marks import axis_of_steps, log_axis, marked
-from gptlib.plots.palette import PALETTE, STYLE
+from gptlib.plots import PALETTE, STYLE, axis_of_steps, log_axis, marked
 from gptlib.training.metrics import Row, curve
 
 LABELS = {
@@ -55,7 +54,7 @@ def over_band(rows: list[Row], recording: Recording, title: str | None = None) -
 def draw_band(axes: Axes, name: str, recorded: Curve) -> None:
     """The range of the recorded seeds within the band."""
     low, high = widened(name, recorded)
-    grey = PALETTE["grey"]
+    grey = PALETTE["gray"]
     lay: Any = {"color": grey, "linewidth": 0}
     axes.fill_between(recorded.steps, low, high, alpha=0.2, label="where a run is expected", **lay)
     axes.fill_between(
