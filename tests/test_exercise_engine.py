@@ -20,9 +20,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from gptcourse import check
 from gptcourse.exercises import exercise as exercise_file
 from gptcourse.exercises.catalogue import EXERCISES
-from gptcourse.exercises.comparison import difference
+from gptcourse.exercises.checks import judge, sentence
+from gptcourse.exercises.compare import difference
 from gptcourse.exercises.exercise import Case, Exercise, outcomes
-from gptcourse.exercises.verdict import judge, sentence
 
 NAN, INF = math.nan, math.inf
 # -- what differs
