@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gptcourse.reference_runs import Curve, Recording, over_band
-from gptcourse.reference_runs.bands import widened
+from gptcourse.reference_runs.band import widened
 from gptlib import plots
 from gptlib.errors import ConfigError, GPTLibError
 from gptlib.training.metrics import curve
