@@ -9,12 +9,13 @@
 No code travels: ``AutoModelForCausalLM`` and ``AutoTokenizer`` open it with their own.
 """
 
+import importlib
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData, constants, get_token
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -136,13 +137,13 @@ def model_card(
     if "began_with" in about:
         start = f" from the weights of {plain(about['began_with'])}"
     best_step, best = best_validation(rows)
-    data = ModelCardData(
+    data = hub_library().ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
         tags=["gpt2", "gptlib"],
         datasets=[repository] if repository else None,
     )
-    card = ModelCard.from_template(
+    card = hub_library().ModelCard.from_template(
         data,
         template_path=str(Path(__file__).with_name("model_card.md")),
         title=plain(title),
@@ -205,6 +206,11 @@ def loss_rows(rows: list[Row]) -> list[tuple[int, float | None, float | None]]:
     return [(step, trained.get(step), validated.get(step)) for step in wanted]
 
 
+def hub_library() -> Any:
+    """`huggingface_hub`, when it is needed: in a notebook its import alone prints a warning."""
+    return importlib.import_module("huggingface_hub")
+
+
 def plain(text: str) -> str:
     """A text on one line that Markdown shows as it is, whatever signs it holds."""
     return re.sub(r"([\\`*_{}\[\]<>()#+!|~$&])", r"\\\1", " ".join(text.split()))
@@ -218,7 +224,7 @@ def find_token() -> str:
     """
     if paths.offline():
         raise PretrainedError("HF_HUB_OFFLINE=1 forbids the network: unset it to send")
-    token = get_token() or paths.token_in_file()
+    token: str | None = hub_library().get_token() or paths.token_in_file()
     if not token:
         raise PretrainedError(f"no token for the hub: {LOG_IN}")
     return token
@@ -243,7 +249,7 @@ def push_to_hub(folder: Path, repository: str, private: bool = True, dry_run: bo
     files = files_to_send(folder)
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository, re.ASCII):
         raise PretrainedError(f"{repository!r} is no name of a repository: write owner/name")
-    address = f"{constants.ENDPOINT}/{repository}"
+    address = f"{hub_library().HfApi().endpoint}/{repository}"
     if dry_run:
         sizes = {path.name: path.stat().st_size for path in files}
         return "\n".join(
