@@ -1,6 +1,7 @@
 """What a Hugging Face folder says of a model in its JSON files, read and written."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,29 @@ def read_config(folder: Path) -> GPTConfig:
     if not path.is_file():
         raise PretrainedError(f"{folder} holds no {CONFIG}: give a folder with a model")
     theirs = read_object(path, "a model's")
+    for key, known in ALLOWED.items():
+        if key in theirs and theirs[key] not in known:
+            raise PretrainedError(
+                f"{path}: {key} is {theirs[key]!r}, GPT-2's is {known[0]!r}: give a GPT-2 model"
+            )
     shape = {ours: theirs[key] for key, ours in FIELDS.items() if key in theirs}
     try:
         config = GPTConfig.from_dict(shape)
     except (ConfigError, TypeError) as error:
         raise PretrainedError(f"{path}: {error}") from error
-    for key, known in {**ALLOWED, "n_inner": (None, 4 * config.width)}.items():
-        if key in theirs and theirs[key] not in known:
-            raise PretrainedError(
-                f"{path}: {key} is {theirs[key]!r}, GPT-2's is {known[0]!r}: give a GPT-2 model"
-            )
+    if theirs.get("n_inner") not in (None, 4 * config.width):
+        raise PretrainedError(
+            f"{path}: n_inner is {theirs['n_inner']!r}, GPT-2's is 4 * n_embd, here "
+            f"{4 * config.width}: give a GPT-2 model"
+        )
+    dropouts = {name: theirs.get(name, config.dropout) for name in ("embd_pdrop", "attn_pdrop")}
+    if set(dropouts.values()) != {config.dropout}:
+        said = " and ".join(f"{name} {value}" for name, value in dropouts.items())
+        warnings.warn(
+            f"{path}: {said} become {config.dropout}, its resid_pdrop: our model has one dropout, "
+            f"which counts in training only",
+            stacklevel=2,
+        )
     return config
 
 

@@ -29,16 +29,22 @@ from gptlib.errors import PretrainedError, ShardError
 from gptlib.files import new_folder, write_json, wrong_file
 from gptlib.model import GPT
 from gptlib.pretrained.config_files import CONFIG, GENERATION_CONFIG, hf_config
-from gptlib.pretrained.tokenizer_files import TOKENIZER, TOKENIZER_CONFIG, write_tokenizer
+from gptlib.pretrained.tokenizer_files import (
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    token_roles,
+    write_tokenizer,
+)
 from gptlib.pretrained.weights import PREFIX, WEIGHTS, hf_name, transpose_conv1d
 from gptlib.tokenizer import Tokenizer
+from gptlib.tokenizer.roles import ROLES_FILE
 from gptlib.training.metrics import Row, best_validation, curve
 from gptlib.training.run import INTERVALS
 
 CARD, FIGURE = "README.md", "loss.png"
 KNOWN = (  # all that an export writes, and so all that is sent
     *(CONFIG, WEIGHTS, GENERATION_CONFIG, CARD, FIGURE),
-    *(TOKENIZER, TOKENIZER_CONFIG, "vocab.json", "merges.txt", "characters.json"),
+    *(TOKENIZER, TOKENIZER_CONFIG, "vocab.json", "merges.txt", "characters.json", ROLES_FILE),
 )
 POINTS = 8  # rows of the card's table of losses
 LOG_IN = (
@@ -75,10 +81,13 @@ def write_model(part: Path, model: GPT, tokenizer: Tokenizer | None) -> None:
             f"the model scores {model.config.vocab_size:,} tokens but its tokenizer has {known:,}: "
             f"give the one that it was trained with"
         )
-    end = tokenizer.end_of_text if tokenizer else None
-    ids = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end)
+    roles = token_roles(tokenizer) if tokenizer else {}
+    ids = {
+        f"{role}_id": tokenizer.special_tokens[roles[role]] if tokenizer and role in roles else None
+        for role in ("bos_token", "eos_token", "pad_token")
+    }
     write_json(part / CONFIG, {**hf_config(model), **ids})
-    write_json(part / GENERATION_CONFIG, {} if end is None else ids)
+    write_json(part / GENERATION_CONFIG, ids if roles else {})
     if tokenizer:
         write_tokenizer(part, tokenizer, model.config.context_length)
     # without the format's name transformers would not know whose tensors these are

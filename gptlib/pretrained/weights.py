@@ -57,6 +57,8 @@ MODULES = {
 # OpenAI wrote y = x W + b ("Conv1D"): these weights are (in, out), where nn.Linear has (out, in).
 CONV1D = ("c_attn", "c_proj", "c_fc")
 PREFIX = "transformer."  # before every name but the head's, where the model was saved with its head
+# Before every name of a model that was wrapped: to train on several devices, or compiled.
+WRAPPED = re.compile(r"((module|_orig_mod)\.)*")
 HEAD = "lm_head.weight"  # a second name of the token embedding
 # Not parameters: the causal mask and the value behind it, which older files hold.
 BUFFER = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
@@ -131,14 +133,14 @@ def load_weights(folder: Path, config: GPTConfig, dtype: torch.dtype, mapped: bo
     check_tensors(folder, files, model)
     parameters = {}
     for ours in model.state_dict():
-        tensor = transpose_conv1d(hf_name(ours), read_tensor(folder, files, hf_name(ours)))
+        tensor = transpose_conv1d(hf_name(ours), read_tensor(files, hf_name(ours)))
         if mapped:
             parameters[ours] = tensor.to(dtype)
         else:  # in memory of its own, whatever becomes of the file
             parameters[ours] = torch.empty(tensor.shape, dtype=dtype).copy_(tensor)
     model.load_state_dict(parameters, assign=True)
     if HEAD in files:
-        check_tied(folder, read_tensor(folder, files, HEAD).to(dtype), model)
+        check_tied(folder, read_tensor(files, HEAD).to(dtype), model)
     return model.eval()
 
 
@@ -158,13 +160,13 @@ def transpose_conv1d(hf_name: str, tensor: Tensor) -> Tensor:
     return tensor.T if module in CONV1D and kind == "weight" else tensor
 
 
-def read_tensor(folder: Path, files: dict[str, Any], name: str) -> Tensor:
+def read_tensor(files: dict[str, Any], name: str) -> Tensor:
     """A tensor in its file's memory map, refused if it is not finite."""
-    key, file = files[name]
+    key, file, path = files[name]
     tensor: Tensor = file.get_tensor(key)
     # a sum shows NaN and infinity in a tenth of the time; one that overflows needs a look
     if not tensor.sum().isfinite() and not tensor.isfinite().all():
-        raise PretrainedError(f"{folder}: {key} holds NaN or infinity: bring the file again")
+        raise PretrainedError(f"{path}: {key} holds NaN or infinity: bring the file again")
     return tensor
 
 
@@ -183,7 +185,7 @@ def check_tensors(folder: Path, files: dict[str, Any], model: GPT) -> None:
                 f"model whose {CONFIG} fits them"
             )
     for name, expected in shapes.items():
-        key, file = files[name]
+        key, file, _ = files[name]
         shape = tuple(file.get_slice(key).get_shape())
         if shape != expected:
             raise PretrainedError(
@@ -201,12 +203,12 @@ def check_tied(folder: Path, head: Tensor, model: GPT) -> None:
         )
 
 
-def open_tensors(folder: Path) -> dict[str, tuple[str, Any]]:
-    """Each tensor's name without prefix → its name in the file, and the open file.
+def open_tensors(folder: Path) -> dict[str, tuple[str, Any, Path]]:
+    """Each tensor's name without prefix → its name in the file, the open file, and its path.
 
     A file is memory-mapped, and its head is held against its length; no number is read yet.
     """
-    found: dict[str, tuple[str, Any]] = {}
+    found: dict[str, tuple[str, Any, Path]] = {}
     for path in weight_files(folder):
         try:
             file = safe_open(path, framework="pt")
@@ -217,7 +219,14 @@ def open_tensors(folder: Path) -> dict[str, tuple[str, Any]]:
             raise PretrainedError(
                 f"{path} is no whole safetensors file but {kind} ({reason}): bring it again"
             ) from error
-        found |= {name.removeprefix(PREFIX): (name, file) for name in file.keys()}  # noqa: SIM118
+        for name in file.keys():  # noqa: SIM118, it is no dictionary
+            bare = WRAPPED.sub("", name, count=1).removeprefix(PREFIX)
+            if bare in found:
+                raise PretrainedError(
+                    f"{folder} holds {found[bare][0]} and {name}, which are one tensor: "
+                    f"bring the weights again, each once"
+                )
+            found[bare] = name, file, path
     return found
 
 
@@ -232,6 +241,11 @@ def weight_files(folder: Path) -> list[Path]:
                 f"{folder} holds {pickle} but no {WEIGHTS}: a pickle can run code and is never "
                 f"read: save the model as safetensors"
             )
+        for part in sorted(folder.glob("*.safetensors")):
+            raise PretrainedError(
+                f"{folder} holds {part.name} but neither {WEIGHTS} nor {INDEX}, which lists the "
+                f"parts: bring the missing file"
+            )
         raise PretrainedError(f"{folder} holds no {WEIGHTS}: give a folder with a model's weights")
     places = read_object(index, "an index").get("weight_map")
     if not isinstance(places, dict):
@@ -242,6 +256,8 @@ def weight_files(folder: Path) -> list[Path]:
                 f"{index} lists {name!r}, which is no safetensors file in that folder: do not "
                 f"trust it"
             )
+        if not (folder / name).is_file():
+            raise PretrainedError(f"{index} lists {name}, which is not there: bring it too")
     return [folder / name for name in sorted(set(places.values()))]
 
 

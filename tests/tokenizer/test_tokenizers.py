@@ -104,8 +104,8 @@ def test_a_lone_surrogate_is_named(every):
 @pytest.mark.parametrize("size", [1, 7, 1000, 10**9])
 @pytest.mark.parametrize("allow_special", [False, True])
 def test_a_stream_has_the_ids_of_the_whole(every, size, allow_special):
-    text = "\n".join(texts_in_all_scripts(20, seed=2))
-    assert text.count("<|endoftext|>") > 20
+    text = "\n".join(texts_in_all_scripts(20, seed=2)) + "<|endoftext|>" * 12_000
+    assert len(text) > 2 * CHUNK  # so it is encoded in parts, and one would end in a special token
     chunks = (text[first : first + size] for first in range(0, len(text), size))
     streamed = list(every.encode_iterable(chunks, allow_special))
     assert streamed == every.encode(text, allow_special)
@@ -242,9 +242,9 @@ def test_neither_the_order_of_documents_nor_the_process_matters(fast):
 def test_texts_are_counted_as_they_should_be(fast):
     both = [(b"a", b"b"), (b"ab", b"ab")]  # one text is one document and not its letters
     assert trained(["abab"], 300, fast).merges == trained("abab", 300, fast).merges == both
-    tokenizer = BPETokenizer.train(["ab<s>ab<s>"], 258, ["<s>"], fast)
+    tokenizer = BPETokenizer.train(["ab<dodo>ab<dodo>"], 258, ["<dodo>"], fast)
     assert tokenizer.merges == [(b"a", b"b")]  # special tokens are cut out
-    assert tokenizer.encode("ab<s>", allow_special=True) == [256, 257]
+    assert tokenizer.encode("ab<dodo>", allow_special=True) == [256, 257]
 
 
 @BOTH_WAYS
