@@ -3,6 +3,7 @@
 Each command imports what it runs when it runs it, as all of the command line does.
 """
 
+import re
 import sys
 import time
 from enum import StrEnum
@@ -14,7 +15,10 @@ import typer
 
 import gptlib.cli
 import gptlib.paths
+from gptcourse import paths
 from gptcourse.errors import CourseError
+from gptcourse.setup import HOME, Address
+from gptlib.files import atomic_write
 
 app = typer.Typer(
     help="The course: run, open and maintain the notebooks.",
@@ -71,7 +75,6 @@ def open_(
     import os
     import subprocess
 
-    from gptcourse import paths
     from gptcourse.notebooks.cells import trust_notebooks
 
     if folder and str(folder).startswith("-"):  # an option of JupyterLab's, and no folder
@@ -206,9 +209,7 @@ def publish(
     tag: Annotated[str, typer.Option(help="The tag, or branch, that notebooks will fetch.")],
 ) -> None:
     """Stamp the course's address into set-up cells, links and README (for maintainers)."""
-    from gptcourse.publish import publish
-
-    print("changed:", ", ".join(publish(repository, tag)) or "nothing")
+    print("changed:", ", ".join(stamp_address(repository, tag)) or "nothing")
 
 
 @app.command()
@@ -248,6 +249,41 @@ def record(
     from gptcourse.reference_runs.record import record_run
 
     print(record_run(source, name, corpus, tokenizer, replace))
+
+
+def stamp_address(
+    repository: str, tag: str, root: Path = paths.REPOSITORY, old: Address = HOME
+) -> list[str]:
+    """Write ``repository`` and ``tag`` wherever the course names them; return the files changed.
+
+    Making the commit and the tag, and pushing them, stay the maintainer's own steps.
+    Raises CourseError when the address is not one that Colab and Kaggle can open.
+    """
+    from gptcourse.notebooks.in_step import refresh
+
+    found = re.fullmatch(r"(https://github\.com/[\w.-]+/[\w.-]+?)(\.git)?/?", repository)
+    if not found:
+        raise CourseError(
+            f"{repository} is no address like https://github.com/owner/name: "
+            "Colab and Kaggle open notebooks from GitHub"
+        )
+    if not re.fullmatch(r"[\w.][\w./-]*", tag):
+        raise CourseError(f"{tag!r} cannot name a tag: use letters, digits, dots and dashes")
+    new = Address(found[1], tag)
+    home = f'HOME = Address("{new.repository}", "{new.tag}")'
+    setup, readme = "gptcourse/setup.py", "README.md"
+    texts = {name: (root / name).read_text(encoding="utf-8") for name in (setup, readme)}
+    stamped = {setup: re.sub(r"(?m)^HOME = .*$", lambda _: home, texts[setup])}
+    links = rf"{re.escape(old.slug)}/(blob|tree)/{re.escape(old.tag)}"  # the tag is part of them
+    text = re.sub(links, lambda link: f"{new.slug}/{link[1]}/{new.tag}", texts[readme])
+    stamped[readme] = text.replace(old.slug, new.slug)
+    changed = [name for name, text in stamped.items() if text != texts[name]]
+    for name in changed:
+        with atomic_write(root / name) as file:
+            file.write(stamped[name].encode("utf-8"))
+    if refresh([], folder=root / "notebooks", address=new):
+        changed.append("notebooks")
+    return changed
 
 
 def main() -> None:

@@ -2,74 +2,41 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from gptcourse.exercises.checks import judge
-from gptcourse.exercises.exercise import Exercise, Function
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What one exercise's check did with its known implementations."""
-
-    exercise: Exercise
-    accepted_mistakes: tuple[str, ...]  # by name; should be none
-    rejected_right: tuple[str, ...]  # likewise
-    seconds: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the check tells right from wrong; with nothing to tell apart, it does not."""
-        known = self.exercise.mistakes and not self.accepted_mistakes
-        return bool(known and not self.rejected_right)
-
-    @property
-    def row(self) -> str:
-        """One line of the table."""
-        wrong, right = len(self.exercise.mistakes), len(right_ones(self.exercise))
-        rejected, accepted = wrong - len(self.accepted_mistakes), right - len(self.rejected_right)
-        return (
-            f"{self.exercise.notebook:<34} {self.exercise.name:<24} "
-            f"{rejected:>2} of {wrong:<2}        {accepted:>2} of {right:<2}       "
-            f"{self.seconds:>5.2f}"
-        )
-
+from gptcourse.exercises.exercise import Exercise
 
 HEADER = (
     f"{'notebook':<34} {'exercise':<24} {'wrong, rejected':<15} {'right, accepted':<15} seconds"
 )
 
 
-def right_ones(exercise: Exercise) -> tuple[Function, ...]:
-    """The implementations that the check has to accept."""
-    return (exercise.right, *exercise.also_right)
-
-
-def proof(exercise: Exercise) -> Proof:
-    """Judge every implementation that is known of an exercise."""
-    started = time.perf_counter()
-    accepted = [m.__name__ for m in exercise.mistakes if judge(exercise, m).passed]
-    rejected = [r.__name__ for r in right_ones(exercise) if not judge(exercise, r).passed]
-    return Proof(exercise, tuple(accepted), tuple(rejected), time.perf_counter() - started)
-
-
 def prove(exercises: Iterable[Exercise], say: Callable[[str], None] = print) -> bool:
-    """Say for each exercise what its check did; return whether every check holds."""
+    """Say for each exercise what its check did; return whether every check holds.
+
+    One that knows no mistake has nothing to tell from what is right, so it does not hold.
+    """
     say(HEADER)
-    proofs = []
+    checks = wrong = right = 0
+    faults: list[str] = []
     for exercise in exercises:
-        proofs.append(proof(exercise))
-        say(proofs[-1].row)
-    wrong = sum(len(each.exercise.mistakes) for each in proofs)
-    right = sum(len(right_ones(each.exercise)) for each in proofs)
-    for each in proofs:
-        for name in each.accepted_mistakes:
-            say(f"FAILED: {each.exercise.name} accepts the mistake {name}")
-        for name in each.rejected_right:
-            say(f"FAILED: {each.exercise.name} rejects {name}, which is right")
-        if not each.exercise.mistakes:
-            say(f"FAILED: {each.exercise.name} knows no mistake")
-    holds = bool(proofs) and all(each.holds for each in proofs)
-    if holds:
-        say(f"{len(proofs)} checks reject {wrong} wrong and accept {right} right functions")
-    return holds
+        started, name = time.perf_counter(), exercise.name
+        mistakes, rights = exercise.mistakes, (exercise.right, *exercise.also_right)
+        accepted = [each for each in mistakes if judge(exercise, each).passed]
+        rejected = [each for each in rights if not judge(exercise, each).passed]
+        say(
+            f"{exercise.notebook:<34} {name:<24} "
+            f"{len(mistakes) - len(accepted):>2} of {len(mistakes):<2}        "
+            f"{len(rights) - len(rejected):>2} of {len(rights):<2}       "
+            f"{time.perf_counter() - started:>5.2f}"
+        )
+        faults += [f"{name} accepts the mistake {each.__name__}" for each in accepted]
+        faults += [f"{name} rejects {each.__name__}, which is right" for each in rejected]
+        faults += [] if mistakes else [f"{name} knows no mistake"]
+        checks, wrong, right = checks + 1, wrong + len(mistakes), right + len(rights)
+    for fault in faults:
+        say(f"FAILED: {fault}")
+    if faults or not checks:
+        return False
+    say(f"{checks} checks reject {wrong} wrong and accept {right} right functions")
+    return True

@@ -9,7 +9,6 @@ import ast
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from gptcourse import paths
 from gptcourse.errors import CourseError
@@ -25,15 +24,9 @@ from gptcourse.notebooks.cells import (
 )
 from gptcourse.setup import HOME, Address, setup_cell
 
+Quote = tuple[str, list[str]]  # a file, from the repository's root, and what is quoted of it
 LINKS = "Open in [Colab]"  # how the line of links in a notebook's first cell begins
 Documented = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-
-
-class Quote(NamedTuple):
-    """What one in-step cell quotes."""
-
-    file: str  # from the repository's root, with forward slashes
-    names: list[str]  # of functions, classes and constants
 
 
 def refresh(
@@ -106,7 +99,7 @@ def quoted(source: str, where: str) -> Quote:
             f"{where} is tagged in-step but defines nothing: write def name(): pass for each "
             f"definition of {first[2:]} that it quotes"
         )
-    return Quote(first[2:], names)
+    return first[2:], names
 
 
 def quote(wanted: Quote, root: Path) -> str:

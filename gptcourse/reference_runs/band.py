@@ -20,7 +20,7 @@ from gptcourse.reference_runs.recording import CURVES, Curve, Recording, points
 from gptlib.training.metrics import Row, curve
 
 WIDENING = 2.0  # ranges of three seeds, on each side
-NEIGHBOURS = 2  # points on each side whose range counts: a bend comes earlier or later by seed
+NEIGHBORS = 2  # points on each side whose range counts: a bend comes earlier or later by seed
 LEAST = {"loss": 0.02, "validation_loss": 0.02, "gradient_norm": 0.05}  # nats; of ln(norm)
 TOLERATED = 0.1  # share of a curve's points that may lie outside
 
@@ -68,7 +68,7 @@ def widened(name: str, curve: Curve) -> tuple[list[float], list[float]]:
     low, high = ([scale_of(name, v) for v in side] for side in (curve.low, curve.high))
     ranges = [top - foot for foot, top in zip(low, high, strict=True)]
     around = [
-        max(ranges[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1])
+        max(ranges[max(0, place - NEIGHBORS) : place + NEIGHBORS + 1])
         for place in range(len(ranges))
     ]
     margins = [max(WIDENING * size, LEAST[name]) for size in around]

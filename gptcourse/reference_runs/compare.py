@@ -24,7 +24,7 @@ LABELS = {
 def over_band(rows: list[Row], recording: Recording, title: str | None = None) -> Figure:
     """A run over the band in which a fresh run with the recorded settings is expected.
 
-    Dark grey is the range of the recorded seeds, light grey the widened band by which
+    Dark gray is the range of the recorded seeds, light gray the widened band by which
     :func:`gptcourse.reference_runs.verdict` judges; a ring marks each point outside it.
 
     Args:
@@ -57,8 +57,8 @@ def over_band(rows: list[Row], recording: Recording, title: str | None = None) -
 def draw_band(axes: Axes, name: str, recorded: Curve) -> None:
     """The range of the recorded seeds within the band."""
     low, high = widened(name, recorded)
-    grey = PALETTE["gray"]
-    lay: Any = {"color": grey, "linewidth": 0}
+    gray = PALETTE["gray"]
+    lay: Any = {"color": gray, "linewidth": 0}
     axes.fill_between(recorded.steps, low, high, alpha=0.2, label="where a run is expected", **lay)
     axes.fill_between(
         recorded.steps, recorded.low, recorded.high, alpha=0.5, label="recorded seeds", **lay
