@@ -157,7 +157,8 @@ class ThisPython(KernelSpecManager):
         described: dict[str, Any] = ipykernel.kernelspec.get_kernel_dict()
         # What it logs about its connection, and when it is stopped, is no concern of a learner.
         described["argv"] = [*described["argv"], "--IPKernelApp.log_level=CRITICAL"]
-        described["env"] = self.environment
+        # A notebook may lie anywhere: its kernel finds both packages by this.
+        described["env"] = {"PYTHONPATH": str(paths.REPOSITORY), **self.environment}
         return KernelSpec(resource_dir=ipykernel.kernelspec.RESOURCES, **described)
 
 
