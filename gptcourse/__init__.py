@@ -24,7 +24,7 @@ REAL = {"GPTLIB_CORPORA": ""}
 # What the notebooks use, each imported on first use: exercises need torch, which takes seconds.
 _HOMES = {
     "check": "gptcourse.exercises.checks",
-    "swap": "gptcourse.exercises.swapping",
+    "swap": "gptcourse.exercises.swap",
     "drawing": "gptcourse.drawings",
 }
 

@@ -4,6 +4,7 @@ Each command imports what it runs when it runs it, as all of the command line do
 """
 
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -48,7 +49,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the notebooks in order; pages of the result go to runs/course/index.html."""
-    from gptcourse.notebooks.runner import run_course
+    from gptcourse.notebooks.run import run_course
 
     results = run_course(notebooks or [], real=real)
     if not all(result.passed for result in results):
@@ -71,7 +72,7 @@ def open_(
     import subprocess
 
     from gptcourse import paths
-    from gptcourse.notebooks.notebook_files import trust_notebooks
+    from gptcourse.notebooks.cells import trust_notebooks
 
     if folder and str(folder).startswith("-"):  # an option of JupyterLab's, and no folder
         context.args.insert(0, str(folder))
@@ -119,12 +120,14 @@ def refresh(
     if check and differences:
         raise typer.Exit(1)
     if execute:
-        from gptcourse.notebooks.notebook_files import find_notebooks
-        from gptcourse.notebooks.stored import store_outputs
+        from gptcourse.notebooks.cells import find_notebooks
+        from gptcourse.notebooks.run import store_outputs
 
         for path in find_notebooks(notebooks or []):
+            started = time.monotonic()
             try:
-                print(f"{path.stem}: {store_outputs(path):.1f} s", flush=True)
+                store_outputs(path)
+                print(f"{path.stem}: {time.monotonic() - started:.1f} s", flush=True)
             except CourseError as problem:
                 raise CourseError(f"{path.stem}, {problem}") from None
 
@@ -139,7 +142,7 @@ def edition(
 ) -> None:
     """Write the notebooks as learners get them: stubs for solutions, and no outputs."""
     from gptcourse.exercises.catalogue import EXERCISES
-    from gptcourse.notebooks.editions import write_edition
+    from gptcourse.notebooks.edition import write_edition
 
     givens = {name: each.given for name, each in EXERCISES.items() if each.given}
     for path in write_edition(notebooks or [], out, givens):
@@ -174,8 +177,8 @@ def grade(
     so that an accident in one harms no other. That is no security sandbox: what learners wrote
     runs with your rights. Grade strangers' work on a machine that you can throw away.
     """
-    from gptcourse.grading.grading import grade
-    from gptcourse.grading.watched import Limits, bytes_of
+    from gptcourse.grading.grade import grade
+    from gptcourse.grading.process import Limits, bytes_of
 
     grade(folder, notebooks or [], out, Limits(seconds, bytes_of(memory)))
 
@@ -184,8 +187,8 @@ def grade(
 def prove(notebooks: Notebooks = None) -> None:
     """Prove the checks: each has to reject the known mistakes and to accept right answers."""
     from gptcourse.exercises.catalogue import EXERCISES
-    from gptcourse.exercises.proof import prove
-    from gptcourse.notebooks.notebook_files import find_notebooks
+    from gptcourse.exercises.prove import prove
+    from gptcourse.notebooks.cells import find_notebooks
 
     names = [path.stem for path in find_notebooks(notebooks or [])]
     chosen = [exercise for exercise in EXERCISES.values() if exercise.notebook in names]

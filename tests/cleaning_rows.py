@@ -1,4 +1,4 @@
-"""Rows as people write them, labelled before the sorter saw them; nothing was tuned on these."""
+"""Rows as people write them, labeled before the detector saw them; nothing was tuned on these."""
 
 HELD_OUT = """
 arabic|كاين شي ناس ما يعرفوش قيمة الدراهم حتى يخلاصو
@@ -140,11 +140,11 @@ other|Danke für das Rezept, es war sehr lecker
 """
 
 
-def labelled() -> list[tuple[str, str]]:
-    """The rows with their kinds, escapes spelled out."""
+def labeled() -> list[tuple[str, str]]:
+    """Each row's language and text, escapes spelled out."""
     lines = [line.split("|", 1) for line in HELD_OUT.strip().split("\n")]
     marks = {"\\u200b": "\u200b", "\\u200e": "\u200e", "\\u200f": "\u200f"}
     marks |= {"\\ufeff": "\ufeff", "\\u00a0": "\u00a0"}
     for mark, character in marks.items():
-        lines = [[kind, text.replace(mark, character)] for kind, text in lines]
-    return [(kind, text) for kind, text in lines]
+        lines = [[language, text.replace(mark, character)] for language, text in lines]
+    return [(language, text) for language, text in lines]

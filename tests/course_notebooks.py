@@ -3,7 +3,7 @@
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from gptcourse.notebooks.notebook_files import normalized
+from gptcourse.notebooks.cells import normalized
 from gptcourse.setup import setup_cell
 
 

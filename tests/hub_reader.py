@@ -18,8 +18,8 @@ from gptlib import cli
 from gptlib.config import GPTConfig
 from gptlib.data import hub as data_hub
 from gptlib.data.corpora import load_corpus, stream_corpus
-from gptlib.pretrained import hub
-from gptlib.pretrained.openai import load_openai
+from gptlib.pretrained import weights
+from gptlib.pretrained.weights import load_openai
 
 SLEPT: list[float] = []
 SILENCE_OF = data_hub.silence_of
@@ -37,7 +37,7 @@ def stream(name: str, first: int | None = None, **choices: Any) -> dict[str, Any
 
 def weigh(name: str, revision: str) -> dict[str, Any]:
     """Load OpenAI's weights, at the only revision that the small hub has."""
-    hub.RELEASES[name] = hub.RELEASES[name]._replace(revision=revision)
+    weights.RELEASES[name] = revision, "548 MB"
     data_hub.libraries()[1].constants.DOWNLOAD_CHUNK_SIZE = 1000  # what a cut may cost
     GPTConfig.named = lambda name: GPTConfig(61, 16, n_layers=1, n_heads=2, width=8)  # type: ignore
     model = load_openai(name)

@@ -2,8 +2,8 @@
 
 import html
 import re
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mistune
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.hub_texts import NAMED
 from gptlib.data.sharding import write_shards
-from gptlib.pretrained.card import Facts, model_card
+from gptlib.pretrained.export import model_card
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 from gptlib.training.metrics import Row
 
@@ -37,9 +37,9 @@ def rows(corpus: str | None = "sample-darija", validate: int = 5, lowest: int = 
     return found
 
 
-def facts(**changes: object) -> Facts:
-    known = Facts("small", CONFIG, 12_345, "bpe-300", 40, rows(), "loss.png")
-    return replace(known, **changes)  # type: ignore[arg-type]
+def card_of(**changes: Any) -> str:
+    known = {"title": "small", "config": CONFIG, "n_parameters": 12_345, "tokenizer": "bpe-300"}
+    return model_card(**{**known, "step": 40, "rows": rows(), "figure": "loss.png", **changes})
 
 
 def seen(card: str) -> str:
@@ -51,7 +51,7 @@ def seen(card: str) -> str:
 
 
 def test_the_losses_in_the_table_are_the_runs() -> None:
-    table = re.findall(r"\| ([\d,]+) \| ([\d.–]+) \| ([\d.–]+) \|", model_card(facts()))
+    table = re.findall(r"\| ([\d,]+) \| ([\d.–]+) \| ([\d.–]+) \|", card_of())
     assert [int(step) for step, *_ in table] == [0, 5, 10, 15, 20, 25, 30, 40]
     for step, training, validation in table:
         assert training == ("–" if step == "40" else f"{5 - int(step) / 100:.4f}")
@@ -59,14 +59,14 @@ def test_the_losses_in_the_table_are_the_runs() -> None:
 
 
 def test_weights_beyond_the_lowest_loss_are_said_to_be_so() -> None:
-    late = seen(model_card(facts()))
+    late = seen(card_of())
     assert "Lowest validation loss: 4.0000 at step 20; these are the weights of step 40." in late
     assert "memorises" in late
-    assert "memorises" not in seen(model_card(facts(rows=rows(lowest=40))))
+    assert "memorises" not in seen(card_of(rows=rows(lowest=40)))
 
 
 def test_data_licence_settings_shape_and_limits_are_told() -> None:
-    card = seen(model_card(facts()))
+    card = seen(card_of())
     for words in (
         *("12,345 parameters", "for 40 steps on sample-darija", "written for this course", "MIT"),
         *("f" * 64, "32 tokens at most, those", "300 tokens (bpe-300)", "212 spare rows"),
@@ -80,7 +80,7 @@ def test_data_licence_settings_shape_and_limits_are_told() -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_text_of_the_hub_brings_its_licence_and_its_page(name: str) -> None:
-    card = model_card(facts(rows=rows(name)))
+    card = card_of(rows=rows(name))
     assert NAMED[name].licence in seen(card)
     head = ModelCard(card, ignore_metadata_errors=False).data
     assert head.datasets == [NAMED[name].repository] and head.license is None
@@ -94,20 +94,20 @@ def test_a_prepared_folder_is_named_by_its_text(tmp_path: Path) -> None:
     write_shards(
         documents, tokenizer, place / "shards", source="darija: somewhere in /home/someone (CC)"
     )
-    card = model_card(facts(rows=rows(str(place))))
+    card = card_of(rows=rows(str(place)))
     assert "for 40 steps on darija." in seen(card) and "CC BY 4.0" in seen(card)
     assert "/home" not in card and str(tmp_path) not in card and "secret" not in card
 
 
 @pytest.mark.parametrize("corpus", ["/home/someone/private/letters", "letters", "../letters"])
 def test_an_own_text_is_named_without_its_place(corpus: str) -> None:
-    card = model_card(facts(rows=rows(corpus)))
+    card = card_of(rows=rows(corpus))
     assert "on letters." in seen(card) and "not known here: fill it in" in seen(card)
     assert "private" not in card.replace("private details", "")
 
 
 def test_a_run_without_metrics_does_not_pretend() -> None:
-    card = model_card(facts(step=7, rows=[], figure=None, tokenizer=None))
+    card = card_of(step=7, rows=[], figure=None, tokenizer=None)
     words = seen(card)
     assert "trained for 7 steps" in words and "without a tokenizer" in words
     assert "Not known here." in words and "Nothing is known here of how it does" in words
@@ -116,7 +116,7 @@ def test_a_run_without_metrics_does_not_pretend() -> None:
 
 def test_a_run_that_was_never_validated_says_so() -> None:
     only_training = [row for row in rows() if "validation_loss" not in row]
-    card = model_card(facts(rows=only_training))
+    card = card_of(rows=only_training)
     assert "Nothing is known here of how it does" in seen(card)
     assert "in nats per token, training losses of the batch" in seen(card)
     assert len(re.findall(r"\| [\d,]+ \| [\d.]+ \| – \|", card)) == 8
@@ -132,6 +132,6 @@ def test_a_run_that_was_never_validated_says_so() -> None:
 def test_any_name_is_shown_as_it_is(words: str, sign: str) -> None:
     name = f"x{sign}{words}{sign}y".replace("/", "")
     shown = " ".join(name.split())
-    card = model_card(facts(title=name, rows=rows(name)))
+    card = card_of(title=name, rows=rows(name))
     assert f"for 40 steps on {shown}." in seen(card)
     assert seen(card).count(shown) >= 3  # title, summary, table

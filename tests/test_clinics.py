@@ -12,6 +12,7 @@ from PIL import Image
 
 from gptcourse import paths
 from gptcourse.exercises.catalogue import EXERCISES
+from gptcourse.exercises.checks import judge, sentence
 from gptcourse.exercises.clinic import (
     KEPT,
     OTHERWISE,
@@ -19,7 +20,6 @@ from gptcourse.exercises.clinic import (
     save,
     three_curves,
 )
-from gptcourse.exercises.verdict import judge, sentence
 from gptlib.config import TrainingConfig
 from gptlib.plots import TRAINING, VALIDATION, Picture
 from gptlib.training.metrics import curve

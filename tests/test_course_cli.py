@@ -9,7 +9,8 @@ from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from nbformat.v4 import new_output
 
 from gptcourse import cli, paths
-from gptcourse.notebooks import guards, runner
+from gptcourse.notebooks import guards
+from gptcourse.notebooks import run as runner
 
 
 @pytest.fixture

@@ -13,10 +13,8 @@ from course_notebooks import code, notebook, write
 
 from gptcourse import STORED, paths
 from gptcourse.errors import CourseError
-from gptcourse.notebooks.notebook_files import find_notebooks
-from gptcourse.notebooks.pages import write_pages
-from gptcourse.notebooks.runner import run_course
-from gptcourse.notebooks.stored import store_outputs
+from gptcourse.notebooks.cells import find_notebooks
+from gptcourse.notebooks.run import run_course, store_outputs, write_pages
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +157,7 @@ def test_ctrl_c_stops_the_kernel_and_still_reports(tmp_path):
     sleep = f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
     path = write(tmp_path / "notebooks" / "81_first.ipynb", code(sleep), setup="pass")
     code_to_run = (
-        "import sys, pathlib, gptcourse.notebooks.runner as runner\n"
+        "import sys, pathlib, gptcourse.notebooks.run as runner\n"
         f"runner.run_course([], notebooks=pathlib.Path({str(path.parent)!r}))"
     )
     environment = {**os.environ, "GPTLIB_RUNS": str(tmp_path / "runs")}

@@ -17,17 +17,16 @@ from nbformat.v4 import new_markdown_cell
 from gptcourse import STORED, paths
 from gptcourse.errors import CourseError
 from gptcourse.exercises.catalogue import EXERCISES
-from gptcourse.grading.grading import sheet_of
-from gptcourse.notebooks.editions import (
+from gptcourse.grading.grade import sheet_of
+from gptcourse.notebooks.cells import code_cells, has_tag, last_call, plain_python, read_notebook
+from gptcourse.notebooks.edition import (
     MANIFEST,
     learner_edition,
     root_seen_from,
     stubbed,
     write_edition,
 )
-from gptcourse.notebooks.execution import execute
-from gptcourse.notebooks.exercise_cells import last_call, plain_python
-from gptcourse.notebooks.notebook_files import code_cells, has_tag, read_notebook
+from gptcourse.notebooks.run import execute
 from gptcourse.setup import Address
 
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
@@ -327,8 +326,7 @@ def test_a_learner_edition_runs_from_top_to_bottom_with_nothing_done(tmp_path, p
     (copy,) = write_edition([path.stem], tmp_path / "learner", GIVENS)
     edition = read_notebook(copy)
     environment = {**STORED, "GPTLIB_RUNS": str(tmp_path / "runs")}
-    seconds = execute(edition, copy.parent, environment, timeout=300)
-    print(f"{path.stem}: {seconds:.0f} s", flush=True)
+    execute(edition, copy.parent, environment, timeout=300)
     for cell in code_cells(edition):
         if has_tag(cell, "exercise"):
             said = "".join(output.get("text", "") for output in cell.outputs)

@@ -21,7 +21,7 @@ from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.windows import windows
 from gptlib.model import GPT
-from gptlib.pretrained.huggingface import import_model
+from gptlib.pretrained.weights import import_model
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 from gptlib.training.checkpoint import load_model
 from gptlib.training.trainer import Trainer

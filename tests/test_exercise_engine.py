@@ -20,9 +20,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from gptcourse import check
 from gptcourse.exercises import exercise as exercise_file
 from gptcourse.exercises.catalogue import EXERCISES
-from gptcourse.exercises.comparison import difference
+from gptcourse.exercises.checks import judge, sentence
+from gptcourse.exercises.compare import difference
 from gptcourse.exercises.exercise import Case, Exercise, outcomes
-from gptcourse.exercises.verdict import judge, sentence
 
 NAN, INF = math.nan, math.inf
 # -- what differs
@@ -240,6 +240,39 @@ def test_a_known_mistake_is_named_and_an_unknown_one_is_not():
     assert "looks like" not in wrong(lambda numbers: [n**3 for n in numbers])
 
 
+def letter(answers, sentence=None):
+    """A function that gives one of ten letters by its place; where "!" stands, it fails."""
+
+    def found(place):
+        return answers[place] if answers[place] != "!" else {}[answers]
+
+    found.__doc__ = sentence
+    return found
+
+
+@pytest.mark.parametrize(
+    ("answers", "known", "named"),
+    [
+        ("abbaaaaaaa", ["abbaaaaaaa", "acaaaaaaaa"], 0),  # the same everywhere
+        ("abcaaaaaaa", ["acaaaaaaaa", "abbaaaaaaa"], 1),  # a second slip behind it
+        ("abccccaaaa", ["abbbbbaaaa"], 0),  # the same in six of ten
+        ("abcccccaaa", ["abbbbbbaaa"], None),  # in five
+        ("acbaaaaaaa", ["abbaaaaaaa"], None),  # not in the first that is wrong
+        ("abaaaaaaaa", ["abbaaaaaaa"], None),  # right where the mistake is wrong
+        ("abccaaaaaa", ["abbbaaaaaa", "abbcaaaaaa"], 1),  # the closer of two
+        ("abcaaaaaaa", ["abbaaaaaaa", "abdaaaaaaa"], None),  # two that are equally close
+        ("a!caaaaaaa", ["a!baaaaaaa"], None),  # an error with other words
+    ],
+)
+def test_of_two_slips_at_once_the_first_is_named_where_no_other_is_as_likely(answers, known, named):
+    places = lambda: (Case(str(place), (place,)) for place in range(10))  # noqa: E731
+    mistakes = tuple(letter(wrong, f"Known mistake {n}.") for n, wrong in enumerate(known))
+    exercise = Exercise("f", "02_attention", 1, 5, letter("a" * 10), places, mistakes)
+    message = judge(exercise, letter(answers)).message
+    expected = [] if named is None else [f"Known mistake {named}."]
+    assert [line.strip() for line in message.splitlines() if "Known" in line] == expected
+
+
 def test_an_error_alone_is_no_known_mistake_unless_its_words_agree():
     assert wrong(lambda numbers: {}["a"]).endswith(sentence(crashing))
     assert "looks like" not in wrong(lambda numbers: {}["b"])
@@ -354,6 +387,9 @@ def test_ctrl_c_stops_a_check():
 
 def test_a_check_that_runs_on_says_so_once_and_ends_as_ever(capsys, monkeypatch):
     monkeypatch.setattr(exercise_file, "PATIENCE", 0.05)
+    check.merge_heads(lambda *_: time.sleep(0.1) or 1)
+    assert "still running" not in capsys.readouterr().out  # outputs that are compared stay quiet
+    monkeypatch.setattr("gptlib.paths.quiet", lambda: False)
     check.merge_heads(lambda *_: time.sleep(0.1) or 1)
     first, second = capsys.readouterr().out.split("\n", 1)
     assert first == (

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from gptcourse.exercises.catalogue import EXERCISES, ROOMS
-from gptcourse.exercises.verdict import GIVEN, judge, sentence
+from gptcourse.exercises.checks import GIVEN, judge, sentence
 
 EVERY = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES.values() for mistake in exercise.mistakes]

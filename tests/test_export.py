@@ -13,7 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from test_openai import FAULTS
 from tokenizer_texts import darija
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2LMHeadModel,
+)
 from transformers_twin import random_ids, twins
 
 from gptlib.config import GPTConfig, padded_size
@@ -22,8 +27,10 @@ from gptlib.files import sha256_of
 from gptlib.generation import generate
 from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT
-from gptlib.pretrained import huggingface
-from gptlib.pretrained.huggingface import export_model, import_model
+from gptlib.pretrained import export
+from gptlib.pretrained.config_files import hf_config
+from gptlib.pretrained.export import export_model
+from gptlib.pretrained.weights import import_model
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, CharacterTokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -122,6 +129,52 @@ def test_a_folder_holds_what_was_promised_and_nothing_else(
     config = json.loads((out / "config.json").read_text())
     assert "auto_map" not in config  # no code travels
     assert config["vocab_size"] == 300 and config["eos_token_id"] == 299
+
+
+GPT2_CONFIG = {  # of openai-community/gpt2, without task_specific_params: settings to sample with
+    "activation_function": "gelu_new",
+    "architectures": ["GPT2LMHeadModel"],
+    "attn_pdrop": 0.1,
+    "bos_token_id": 50256,
+    "embd_pdrop": 0.1,
+    "eos_token_id": 50256,
+    "initializer_range": 0.02,
+    "layer_norm_epsilon": 1e-05,
+    "model_type": "gpt2",
+    "n_ctx": 1024,
+    "n_embd": 768,
+    "n_head": 12,
+    "n_layer": 12,
+    "n_positions": 1024,
+    "resid_pdrop": 0.1,
+    "summary_activation": None,
+    "summary_first_dropout": 0.1,
+    "summary_proj_to_labels": True,
+    "summary_type": "cls_index",
+    "summary_use_proj": True,
+    "vocab_size": 50257,
+}
+
+
+def test_the_config_has_every_field_of_gpt2s_own() -> None:
+    """Converters to other formats read fields that transformers does not ask for."""
+    with torch.device("meta"):
+        model = GPT(GPTConfig.named("gpt2"))
+    ids = dict.fromkeys(("bos_token_id", "eos_token_id"), 50256)
+    written = {**hf_config(model), **ids}
+    assert {name: written.get(name, "missing") for name in GPT2_CONFIG} == GPT2_CONFIG
+
+
+def test_a_classifier_and_a_converter_find_every_token_they_ask_for(
+    tokenizer: BPETokenizer, tmp_path: Path
+) -> None:
+    export_model(tmp_path / "out", drawn(dtype=torch.float32), tokenizer)
+    words = AutoTokenizer.from_pretrained(tmp_path / "out")
+    for token in (words.unk_token, words.bos_token, words.eos_token, words.pad_token):
+        assert token == "<|endoftext|>"  # as with GPT-2's own files
+    classifier = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    batch = words(["wesh", "وحد نهار راني رايح"], return_tensors="pt", padding=True)
+    assert classifier(**batch).logits.shape == (2, 2)  # refused without a token for padding
 
 
 def test_dropout_and_epsilon_travel(tmp_path: Path) -> None:
@@ -280,7 +333,7 @@ def test_a_disk_that_fills_up_leaves_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(huggingface, "save_file", full)  # the last and largest of the files
+    monkeypatch.setattr(export, "save_file", full)  # the last and largest of the files
     with pytest.raises(FolderError, match=r"No space left on device.*make room"):
         export_model(tmp_path / "out", drawn(), tokenizer)
     assert everything(tmp_path) == {} and not (tmp_path / "out").exists()

@@ -161,6 +161,17 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         ),
         "the post_processor of tokenizer.json is not GPT-2's",
     ),
+    "an end of words": (in_part("model", end_of_word_suffix="</w>"), "the end_of_word_suffix of"),
+    "a space eaten": (
+        lambda parts: parts["added_tokens"][0].update(lstrip=True),
+        "the added_tokens of tokenizer.json is not GPT-2's",
+    ),
+    "an ordinary token added": (
+        lambda parts: parts["added_tokens"].append(
+            {**parts["added_tokens"][0], "content": "e", "id": parts["model"]["vocab"]["e"]}
+        ),
+        "adds 'e', which is an ordinary token already",
+    ),
     "a merge lost": (lambda parts: parts["model"]["merges"].pop(0), "before any merge made it"),
     "a gap": (
         lambda parts: parts["added_tokens"][0].update(id=9_999),
@@ -188,6 +199,28 @@ def test_what_ours_would_encode_otherwise_is_refused_by_name(fault: str, tmp_pat
     with pytest.raises(PretrainedError, match=message) as refusal:
         read_tokenizer(tmp_path)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("tokenizer_config.json", {"add_prefix_space": True}, "add_prefix_space is true"),
+        ("tokenizer_config.json", {"add_bos_token": True}, "add_bos_token is true"),
+        ("added_tokens.json", {"<mask>": 300}, "adds '<mask>', which the vocabulary lacks"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_beside_the_vocabulary_that_changes_ids_is_refused(
+    whole: bool, file: str, content: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    write_tokenizer(
+        tmp_path, BPETokenizer.train(ROWS, 300, [END_OF_TEXT], fast=True), context_length=8
+    )
+    if not whole:
+        (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / file).write_text(json.dumps(content))
+    with pytest.raises(PretrainedError, match=message):
+        read_tokenizer(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])

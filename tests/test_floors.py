@@ -85,7 +85,7 @@ def test_a_circle_inside_a_folder_is_found(package):
     [
         "import gptlib",
         "import gptlib.cli",
-        "import gptcourse.notebooks.runner",
+        "import gptcourse.notebooks.run",
         "import gptcourse.setup",
     ],
 )

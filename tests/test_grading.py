@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -18,14 +19,21 @@ from typer.testing import CliRunner
 
 from gptcourse.cli import app
 from gptcourse.errors import CourseError
-from gptcourse.grading.apart import Judge
-from gptcourse.grading.grades import Mark, State, csv_text, page_text, write_grades
-from gptcourse.grading.grading import grade, sheet_of
+from gptcourse.grading.grade import (
+    Mark,
+    State,
+    csv_text,
+    grade,
+    page_text,
+    sheet_of,
+    write_grades,
+)
+from gptcourse.grading.process import Ended, Limits, answers, bytes_of
 from gptcourse.grading.submissions import find_submissions, plain, read_submission
-from gptcourse.grading.watched import Ended, Limits, Watched, bytes_of
-from gptcourse.notebooks.exercise_cells import plain_python
+from gptcourse.grading.worker import Judge
+from gptcourse.notebooks.cells import plain_python
 
-LIMITS = Limits(seconds=3, memory=800_000_000)
+LIMITS = Limits(seconds=5, memory=800_000_000)
 PASSED, FAILED, NOT_DONE, ABSENT = State
 STUB = '    raise NotImplementedError("not done yet")'
 BOMB = "    held = []\n    while True:\n        held.append(b'x' * 150_000_000)"
@@ -41,13 +49,20 @@ for number in range(3, 20):
 
 """
 TAMPER = """
-import gptcourse.exercises.verdict as verdict
+import gptcourse.exercises.checks as checks
 from planted_exercises import EXERCISES, in_place
 object.__setattr__(EXERCISES["backwards"], "right", in_place)
-verdict.difference = lambda *anything: None
-verdict.judge = lambda exercise, function: print("✓")
+checks.difference = lambda *anything: None
+checks.judge = lambda exercise, function: print("✓")
 class check:
     backwards = print
+
+
+"""
+
+SPOIL = """
+import gptcourse.exercises.compare as compare
+compare._sequences = lambda *anything: None
 
 
 """
@@ -86,6 +101,20 @@ PLANTED = {
         {"backwards": TAMPER + solution("backwards", "    return 0")},
         [PASSED, PASSED, FAILED],
     ),
+    "spoiling": (
+        {
+            "total": SPOIL + solution("total", "    raise ValueError"),
+        },
+        [PASSED, FAILED, PASSED],
+    ),
+    "as in a notebook": (
+        {
+            "doubled": "display(1)\nget_ipython().magic('x')\n\n" + solution("doubled"),
+            "total": "import asyncio\nawait asyncio.sleep(0)\n\n" + solution("total"),
+            "backwards": "de my_backwards(numbers):\n    return 1",
+        },
+        [PASSED, PASSED, FAILED],
+    ),
     "empty": (None, [ABSENT, ABSENT, ABSENT]),
 }
 
@@ -111,7 +140,7 @@ def graded(course_folder, submissions, **more):
 
 
 @pytest.fixture(scope="module")
-def class_of_seven(course_folder, tmp_path_factory):
+def whole_class(course_folder, tmp_path_factory):
     """All planted submissions, graded once."""
     folder = tmp_path_factory.mktemp("class") / "handed-in"
     for learner, (cells, _) in PLANTED.items():
@@ -131,8 +160,8 @@ def message(marks, learner, exercise):
 
 
 @pytest.mark.parametrize("learner", PLANTED)
-def test_a_planted_submission_gets_its_marks(class_of_seven, learner):
-    assert states(class_of_seven[1], learner) == PLANTED[learner][1]
+def test_a_planted_submission_gets_its_marks(whole_class, learner):
+    assert states(whole_class[1], learner) == PLANTED[learner][1]
 
 
 @pytest.mark.parametrize(
@@ -140,48 +169,50 @@ def test_a_planted_submission_gets_its_marks(class_of_seven, learner):
     [
         ("half right", "total", "not done yet"),
         ("half right", "backwards", "expected [3, 2, 1], came 0"),
-        ("looping", "total", "took longer than 3 seconds"),
-        ("exiting", "backwards", "ended its process (exit code 0)"),
+        ("looping", "total", "took longer than 5 seconds"),
+        ("exiting", "backwards", "ended the process (exit code 0)"),
         ("exiting", "total", "wrote into the grader's channel"),
         ("exiting", "doubled", "the cell ends its process (SystemExit)"),
         ("memory bomb", "backwards", "took more than 0.8 GB of memory"),
         ("half right", "doubled", "SyntaxError in line 1 of the cell"),
         ("tampering", "backwards", "the check was changed"),
+        ("spoiling", "total", "ValueError in line"),
+        ("as in a notebook", "backwards", "SyntaxError in line 1 of the cell"),
         ("empty", "total", "no cell of the notebook defines my_total"),
     ],
 )
-def test_a_message_says_what_happened(class_of_seven, learner, exercise, words):
-    assert words in message(class_of_seven[1], learner, exercise)
+def test_a_message_says_what_happened(whole_class, learner, exercise, words):
+    assert words in message(whole_class[1], learner, exercise)
 
 
-def test_the_results_lie_beside_the_submissions(class_of_seven):
-    folder = class_of_seven[0]
+def test_the_results_lie_beside_the_submissions(whole_class):
+    folder = whole_class[0]
     rows = list(
         csv.DictReader((folder.parent / "handed-in-grades/grades.csv").open(encoding="utf-8-sig"))
     )
     assert len(rows) == 3 * len(PLANTED)
     assert list(rows[0]) == ["learner", "notebook", "exercise", "passed", "message"]
-    assert sum(row["passed"] == "yes" for row in rows) == 9
+    assert sum(row["passed"] == "yes" for row in rows) == 13
     assert not any("\n" in row["message"] for row in rows)
     page = (folder.parent / "handed-in-grades/grades.html").read_text("utf-8")
     assert "<h2>tampering</h2>" in page and "the check was changed" in page
 
 
-def test_a_line_tells_of_each_submission_and_of_strange_files(class_of_seven):
-    said = class_of_seven[2]
+def test_a_line_tells_of_each_submission_and_of_strange_files(whole_class):
+    said = whole_class[2]
     assert sum("81_planted" in line and "of 3 passed" in line for line in said) == len(PLANTED)
-    assert "not recognised: right/notes.ipynb" in said
+    assert "not recognized: right/notes.ipynb" in said
 
 
-def test_only_what_is_no_notebook_of_the_course_is_not_recognised(tmp_path):
+def test_only_what_is_no_notebook_of_the_course_is_not_recognized(tmp_path):
     asked, other = "81_planted", "82_other"
     for name in ("ada/82_other", "ada/inner/81_planted", "bob/81_planted (1)", "eve_81_planted"):
         write(tmp_path / f"{name}.ipynb", code("1"))
     (tmp_path / "dan").mkdir()
     (tmp_path / "dan" / "work.zip").touch()
-    handed = find_submissions(tmp_path, [asked, other])
-    assert list(handed.notebooks) == [("ada", other)]
-    assert [str(path.relative_to(tmp_path)) for path in handed.not_recognised] == [
+    learners, notebooks, strangers = find_submissions(tmp_path, [asked, other])
+    assert learners == ["ada", "bob", "dan"] and list(notebooks) == [("ada", other)]
+    assert [str(path.relative_to(tmp_path)) for path in strangers] == [
         "eve_81_planted.ipynb",
         "ada/inner/81_planted.ipynb",
         "bob/81_planted (1).ipynb",
@@ -189,8 +220,8 @@ def test_only_what_is_no_notebook_of_the_course_is_not_recognised(tmp_path):
     ]
 
 
-def test_no_process_of_the_grader_is_left(class_of_seven):
-    assert [p for p in psutil.Process().children() if "exercises.apart" in str(p.cmdline())] == []
+def test_no_process_of_the_grader_is_left(whole_class):
+    assert [p for p in psutil.Process().children() if "grading.worker" in str(p.cmdline())] == []
 
 
 def handed_in(folder, *cells, learner="ada"):
@@ -198,7 +229,7 @@ def handed_in(folder, *cells, learner="ada"):
 
 
 def cells_of(path):
-    return read_submission("ada", "81_planted", path, list(SOLUTIONS)).cells
+    return read_submission(path, list(SOLUTIONS)).cells
 
 
 def test_a_cell_without_its_check_is_found_by_the_function_it_defines(tmp_path):
@@ -272,19 +303,19 @@ def test_lines_of_ipython_are_left_out(source, plain_source):
 def test_a_file_that_is_no_notebook_is_named_so(tmp_path, content, words):
     path = tmp_path / "81_planted.ipynb"
     path.write_bytes(content)
-    assert words in read_submission("ada", "81_planted", path, ["total"]).problem
+    assert words in read_submission(path, ["total"]).problem
 
 
 def test_a_notebook_of_another_shape_holds_no_exercise(tmp_path):
     path = tmp_path / "81_planted.ipynb"
     path.write_text(json.dumps({"cells": [None, {}, {"cell_type": "code", "metadata": []}]}))
-    found = read_submission("ada", "81_planted", path, ["total"])
+    found = read_submission(path, ["total"])
     assert found.cells == {} and not found.problem
 
 
 def test_a_pipe_in_the_place_of_a_notebook_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "81_planted.ipynb")
-    found = read_submission("ada", "81_planted", tmp_path / "81_planted.ipynb", ["total"])
+    found = read_submission(tmp_path / "81_planted.ipynb", ["total"])
     assert "is not a plain file" in found.problem
 
 
@@ -298,7 +329,7 @@ def test_a_submission_of_100_megabytes_is_read(tmp_path):
 def test_one_larger_than_any_notebook_is_not_read(tmp_path):
     path = handed_in(tmp_path)
     os.truncate(path, 300 * 10**6)
-    problem = read_submission("ada", "81_planted", path, ["total"]).problem
+    problem = read_submission(path, ["total"]).problem
     assert "300,000,000 bytes, not at most 256,000,000" in problem
 
 
@@ -393,25 +424,42 @@ def test_less_memory_than_pytorch_needs_is_refused():
         bytes_of("1MB")
 
 
-def test_a_process_that_is_killed_ends_the_question():
-    with Watched("planted_exercises") as process:
-        process.process.kill()
-        with pytest.raises(Ended, match=r"ended its process \(exit code -9\)"):
-            process.ask({"imports": [], "definitions": []}, LIMITS)
-    assert not Path(process.folder.name).exists()
+ENDLESS = {"imports": [], "definitions": [], "others": [], "cells": {"total": "while True: pass"}}
 
 
-def test_a_process_that_no_longer_reads_does_not_hold_the_grader():
-    with Watched("planted_exercises") as process:
-        psutil.Process(process.process.pid).suspend()
-        with pytest.raises(Ended, match="took longer than"):
-            process.ask({"imports": ["#" * 10**6]}, Limits(seconds=0.2))
+def test_a_process_that_is_killed_ends_the_question(course_folder):
+    with closing(answers(ENDLESS, "planted_exercises", LIMITS)) as coming:
+        assert next(coming)["problem"] == ""
+        (process,) = psutil.Process().children()
+        work = Path(process.cwd())
+        process.kill()
+        with pytest.raises(Ended, match=r"ended the process \(exit code -9\)"):
+            next(coming)
+    assert not work.parent.exists()
+
+
+KILLED = """
+import os, psutil, test_grading
+coming = test_grading.answers(test_grading.ENDLESS, "planted_exercises", test_grading.LIMITS)
+next(coming)
+print(*(process.pid for process in psutil.Process().children()), flush=True)
+os._exit(0)
+"""
+
+
+def test_a_process_ends_when_the_grader_is_gone(course_folder):
+    done = subprocess.run([sys.executable, "-c", KILLED], stdout=subprocess.PIPE)
+    (pid,) = map(int, done.stdout.split())
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from gptcourse.grading.grading import grade
+from gptcourse.grading.grade import grade
 folder = Path(sys.argv[1])
 grade(folder / "handed-in", [], notebooks=folder, catalogue="planted_exercises",
       say=lambda line: print(line, flush=True))
@@ -439,6 +487,33 @@ def test_ctrl_c_ends_every_process_and_leaves_older_results(course_folder, tmp_p
     assert (results / "grades.csv").read_text() == "older"
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("x = [0] * 10**15", "MemoryError in line 1 of the cell: it asks for more memory than"),
+        ("\nassert 1 > 2", "AssertionError in line 2 of the cell"),
+        ("def my_total(:", "SyntaxError in line 1 of the cell: invalid syntax"),
+        ("raise SystemExit", "the cell ends its process (SystemExit)"),
+        (
+            "half(1)",
+            "NameError in line 1 of the cell: name 'half' is not defined (other cells",
+        ),
+        ("x = 1", "the cell defines no my_total"),
+    ],
+)
+def test_a_cell_without_a_function_says_why(source, words):
+    answer = Judge(EXERCISES).mark("total", source, [])
+    assert answer["message"].startswith(words) and not answer["message"].endswith(": ")
+
+
+def test_a_cell_that_is_no_python_is_found_by_the_name_in_it(tmp_path):
+    broken = code("de my_total(numbers):\n    return 1")
+    assert cells_of(handed_in(tmp_path, code("1"), broken)) == {"total": broken.source}
+    right = code("def my_total(numbers):\n    return 1")
+    assert cells_of(handed_in(tmp_path, right, broken)) == {"total": right.source}
+    assert cells_of(handed_in(tmp_path, code("my_total"))) == {}
+
+
 def test_imports_may_fill_two_cells_and_quoted_definitions_come_with_them():
     first, *rest = planted()
     second = code("from os import path\n\nx = 1")
@@ -452,7 +527,7 @@ def test_imports_may_fill_two_cells_and_quoted_definitions_come_with_them():
 
 
 def test_the_grader_itself_loads_no_torch():
-    program = "import gptcourse.cli, gptcourse.grading.grading, gptcourse.notebooks.editions, sys"
+    program = "import gptcourse.cli, gptcourse.grading.grade, gptcourse.notebooks.edition, sys"
     done = subprocess.run([sys.executable, "-c", f"{program}; sys.exit('torch' in sys.modules)"])
     assert done.returncode == 0
 

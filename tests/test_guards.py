@@ -10,9 +10,9 @@ from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.exercises.catalogue import EXERCISES
 from gptcourse.notebooks import guards
-from gptcourse.notebooks.exercise_sections import sections
+from gptcourse.notebooks.cells import read_notebook
+from gptcourse.notebooks.guards import sections
 from gptcourse.notebooks.in_step import quotes, refresh
-from gptcourse.notebooks.notebook_files import read_notebook
 
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 

@@ -61,7 +61,7 @@ def test_two_runs_are_drawn_each_for_itself_and_over_each_other(runs, tmp_path):
     assert str(tmp_path / "out" / "second" / "loss.svg") in printed
     assert printed[-1] == str(tmp_path / "out" / "comparison.svg")
     text = (tmp_path / "out" / "comparison.svg").read_text()
-    assert "first: training" in text and "second: validation" in text
+    assert "training, first" in text and "validation, second" in text
     assert not (runs[0] / "figures").exists()
 
 

@@ -20,8 +20,7 @@ from gptlib.generation import generate
 from gptlib.inference import prepare_for_inference
 from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT
-from gptlib.pretrained.names import MODULES, their_name
-from gptlib.pretrained.openai import load_openai
+from gptlib.pretrained.weights import MODULES, hf_name, load_openai
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -99,7 +98,7 @@ def test_every_parameter_comes_from_the_file_in_the_layout_of_a_linear_layer(
     assert model.config == GPTConfig.from_dict({**SMALL.to_dict(), "dropout": 0.1})
     assert not model.training
     for name, parameter in model.named_parameters():
-        tensor = theirs[f"transformer.{their_name(name)}"]
+        tensor = theirs[f"transformer.{hf_name(name)}"]
         assert parameter.is_contiguous() and parameter.requires_grad
         expected = tensor.T if ".attn.c_" in name or parameter.shape != tensor.shape else tensor
         if "projection" not in name:  # attention's is square: only the logits tell
@@ -112,7 +111,7 @@ def test_the_table_names_every_module_with_parameters_and_no_other() -> None:
         model = GPT(SMALL)
     modules = {name.rpartition(".")[0] for name, _ in model.named_parameters()}
     assert {name.format(layer) for name in MODULES for layer in (0, 1)} == modules
-    assert their_name("blocks.11.attention.qkv.bias") == "h.11.attn.c_attn.bias"
+    assert hf_name("blocks.11.attention.qkv.bias") == "h.11.attn.c_attn.bias"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -156,7 +155,18 @@ def with_head(tensors: Tensors) -> None:
     tensors["lm_head.weight"] = tensors["transformer.wte.weight"].clone()
 
 
-@pytest.mark.parametrize("change", [without_prefix, with_masks, with_head])
+def wrapped(prefix: str) -> Callable[[Tensors], None]:
+    def apply(tensors: Tensors) -> None:
+        for name in list(tensors):
+            tensors[prefix + name] = tensors.pop(name)
+
+    return apply
+
+
+WRAPPERS = [wrapped(prefix) for prefix in ("module.", "_orig_mod.", "module._orig_mod.")]
+
+
+@pytest.mark.parametrize("change", [without_prefix, with_masks, with_head, *WRAPPERS])
 def test_other_spellings_of_the_same_model_load_alike(
     change: Callable[[Tensors], object], tmp_path: Path
 ) -> None:
@@ -246,6 +256,11 @@ def index_of_a_file_that_is_not_there(folder: Path) -> None:
     write_index(folder, {**split_in_two(folder), WTE: "model-7.safetensors"})
 
 
+def parts_without_an_index(folder: Path) -> None:
+    split_in_two(folder)
+    (folder / "model.safetensors.index.json").unlink()
+
+
 def index_without_a_map(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text("[]")
@@ -257,6 +272,10 @@ def config_says(**values: object) -> Callable[[Path], object]:
         path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
     return apply
+
+
+def twice(tensors: Tensors) -> None:
+    tensors["wte.weight"] = tensors["transformer.wte.weight"] + 1
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -277,7 +296,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "holds the unknown tensor extra:",
     ),
     "a layer too many": (config_says(n_layer=1), r"unknown tensor h\.1\.attn\.c_attn\.bias and 11"),
-    "NaN": (set_tensor(C_ATTN, put_nan), f"{C_ATTN} holds NaN or infinity"),
+    "one tensor twice": (rewrite(twice), r"holds transformer\.wte\.weight and wte\.weight, which"),
+    "NaN": (set_tensor(C_ATTN, put_nan), rf"model\.safetensors: {C_ATTN} holds NaN or infinity"),
     "infinity": (set_tensor(WTE, put_infinity), f"{WTE} holds NaN or infinity"),
     "untied head": (
         rewrite(lambda tensors: tensors.update({"lm_head.weight": tensors[WTE] + 1})),
@@ -291,7 +311,11 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda folder: (folder / "model.safetensors").unlink(), "holds no model.safe"),
     "index outside": (index_outside, r"lists '\.\./outside\.safetensors', which is no"),
     "index absolute": (index_absolute, r"lists '/etc/passwd\.safetensors', which is no"),
-    "index ahead": (index_of_a_file_that_is_not_there, r"model-7\.safetensors is no whole"),
+    "index ahead": (
+        index_of_a_file_that_is_not_there,
+        r"lists model-7\.safetensors, which is not there",
+    ),
+    "no index": (parts_without_an_index, r"holds model-0\.safetensors but neither .*index\.json"),
     "index without a map": (index_without_a_map, "cannot be read as an index"),
     "no config": (lambda folder: (folder / "config.json").unlink(), r"holds no config\.json"),
     "config cut": (
@@ -304,7 +328,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another model": (config_says(model_type="llama"), "model_type is 'llama', GPT-2's is 'gpt2'"),
     "exact GELU": (config_says(activation_function="gelu"), "activation_function is 'gelu'"),
-    "another MLP": (config_says(n_inner=32), "n_inner is 32"),
+    "another MLP": (config_says(n_inner=32), r"n_inner is 32, GPT-2's is 4 \* n_embd, here 64"),
     "heads that do not fit": (config_says(n_head=3), "width 16 does not split into 3"),
 }
 
@@ -318,6 +342,13 @@ def test_a_fault_is_refused_by_name(fault: str, tmp_path: Path) -> None:
     with pytest.raises(PretrainedError, match=message) as refusal:
         load_openai(folder)
     assert "\n" not in str(refusal.value)
+
+
+def test_dropouts_that_differ_are_said_to_become_one(tmp_path: Path) -> None:
+    saved(tmp_path)
+    config_says(attn_pdrop=0.2, embd_pdrop=0.3)(tmp_path)
+    with pytest.warns(UserWarning, match=r"embd_pdrop 0\.3 and attn_pdrop 0\.2 become 0\.1"):
+        assert load_openai(tmp_path).config.dropout == 0.1
 
 
 def test_what_is_neither_a_name_nor_a_folder_is_named(tmp_path: Path) -> None:

@@ -2,21 +2,21 @@
 
 import itertools
 import math
+import os
+import resource
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from gptcourse.reference_runs import Curve, Recording, over_band
-from gptcourse.reference_runs.bands import widened
+from gptcourse.reference_runs.band import widened
 from gptlib import plots
-from gptlib.errors import ConfigError
-from gptlib.plots.marks import running_mean
+from gptlib.errors import ConfigError, GPTLibError
 from gptlib.training.metrics import curve
 
 LAYERS = ("embeddings", "block 1", "block 2", "final LayerNorm")
-
-
 PEAK = {"peak_flops": 2.28e10, "peak_flops_source": "measured by a matrix product"}
 
 
@@ -35,6 +35,7 @@ def run(steps, clip_norm=1.0):
                 "tokens": 256 * (step + 1),
                 "tokens_per_second": 5_000 + step if step else 100,
                 "utilisation": 0.4 + step / 1e5 if step else 0.01,
+                "peak_memory": (300 + step) << 20,
             }
         )
         if step % 3 == 0:
@@ -64,6 +65,7 @@ FIGURES = {
     "gradient norms": plots.gradient_norms,
     "layers": plots.layer_heat_map,
     "throughput": plots.throughput,
+    "memory": plots.memory,
     "comparison": lambda rows: plots.compare({"a": rows, "b": ROWS}),
     "band": lambda rows: over_band([*rows, *ROWS], RECORDING),
 }
@@ -79,72 +81,66 @@ def lines(figure, panel=0):
     return {line.get_label(): line.get_xydata().tolist() for line in figure.axes[panel].lines}
 
 
-def points(rows, name, scale=1):
-    return [[scale * step, value] for step, value in zip(*curve(rows, name), strict=True)]
+def without(key):
+    return [{name: value for name, value in row.items() if name != key} for row in ROWS]
+
+
+def points(rows, name, scale=1, unit=1):
+    return [[scale * step, value / unit] for step, value in zip(*curve(rows, name), strict=True)]
 
 
 # Loss
 
 
-def test_the_lines_are_the_runs_own_numbers():
-    drawn = lines(plots.loss_curves(ROWS, baseline=8.34))
-    assert drawn["training"] == points(ROWS, "loss")
-    assert drawn["validation"] == points(ROWS, "validation_loss")
+@pytest.mark.parametrize(("x", "own", "other"), [("steps", 1, 1), ("tokens", 256, 512)])
+def test_the_lines_are_the_numbers_of_the_run_and_of_the_reference_behind(x, own, other):
+    figure = plots.loss_curves(ROWS, 8.34, RECORDING.rows, "recorded", x)
+    drawn = lines(figure)
+    assert drawn["training"] == points(ROWS, "loss", own)
+    assert drawn["validation"] == points(ROWS, "validation_loss", own)
+    assert drawn["training, recorded"] == [[other, 9], [3 * other, 8]]
+    assert drawn["validation, recorded"] == [[0, 9], [5 * other, 8]]
     assert [y for _, y in drawn["baseline"]] == [8.34, 8.34]
-
-
-def test_over_tokens_every_place_is_scaled_alike():
-    figure = plots.loss_curves(ROWS, x="tokens")
-    for name, key in (("training", "loss"), ("validation", "validation_loss")):
-        assert lines(figure)[name] == points(ROWS, key, scale=256)
-    assert figure.axes[0].get_xlabel() == "tokens"
+    assert drawn[f"lowest validation: 6.00 after {10 * own:,} {x}"][0][0] == 10 * own
+    assert figure.axes[0].get_xlabel() == x
 
 
 def test_a_long_noisy_curve_has_its_mean_over_it_and_keeps_its_numbers():
-    drawn = lines(plots.loss_curves(LONG))
-    assert drawn["_training, every step"] == points(LONG, "loss")
-    (mean,) = (line for label, line in drawn.items() if label.startswith("training (mean"))
+    rows = [*LONG, {"step": 2_000, "loss": None}]
+    every, mean = (line.get_xydata() for line in plots.loss_curves(rows).axes[0].lines[:2])
+    assert every[:-1].tolist() == points(LONG, "loss") and math.isnan(every[-1][1])  # a gap
     losses = curve(LONG, "loss")[1]
     assert mean[1_000][1] == pytest.approx(np.mean(losses[1_000 - 26 : 1_000 + 27]))
     assert mean[0][1] == pytest.approx(np.mean(losses[:27]))  # at the ends of fewer, never of zeros
+    assert np.isfinite(mean[:1_974]).all() and np.isnan(mean[1_974:, 1]).all()
 
 
-def test_a_gap_stays_a_gap_and_does_not_pull_the_mean_down():
-    values = [4.0] * 6 + [math.nan] * 6
-    mean = running_mean(values, 3)
-    assert mean[:7] == [4.0] * 7 and all(math.isnan(value) for value in mean[7:])
-
-
-def test_the_lowest_validation_is_marked():
-    label = "lowest validation: 6.00 after 10 steps"
-    assert [x for x, _ in lines(plots.loss_curves(ROWS))[label]] == [10, 10]
-    assert label not in lines(plots.loss_curves(ROWS, mark_minimum=False))
-
-
-def test_a_reference_is_drawn_behind_under_its_name():
-    named = {"reference": RECORDING.rows, "reference_name": "recorded on the-verdict"}
-    drawn = lines(plots.loss_curves(ROWS, **named))
-    assert drawn["training, recorded on the-verdict"] == [[1, 9], [3, 8]]
-    assert drawn["validation, recorded on the-verdict"] == [[0, 9], [5, 8]]
-    assert drawn["training"] == points(ROWS, "loss")
-
-
-def test_compared_runs_have_a_colour_each_and_validation_is_thicker():
+def test_compared_runs_have_a_color_each_and_validation_is_thicker():
     axes = plots.compare({"a": ROWS, "b": run(30)}).axes[0]
     drawn = {line.get_label(): line for line in axes.lines}
-    for label, rows in (("a", ROWS), ("b", run(30))):
-        training, validation = drawn[f"{label}: training"], drawn[f"{label}: validation"]
+    for name, rows in (("a", ROWS), ("b", run(30))):
+        training, validation = drawn[f"training, {name}"], drawn[f"validation, {name}"]
         assert training.get_xydata().tolist() == points(rows, "loss")
         assert validation.get_xydata().tolist() == points(rows, "validation_loss")
         assert training.get_color() == validation.get_color()
         assert training.get_linewidth() < validation.get_linewidth() / 2
-    assert drawn["a: training"].get_color() != drawn["b: training"].get_color()
+    assert drawn["training, a"].get_color() != drawn["training, b"].get_color()
 
 
-def test_the_learning_rate_takes_rates_or_rows():
-    for rates in (curve(ROWS, "learning_rate")[1], ROWS):
-        (line,) = plots.learning_rate(rates).axes[0].lines
-        assert line.get_xydata().tolist() == points(ROWS, "learning_rate")
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        *((name, name) for name in ("_base", "$a", "$x$", r"$\frac$", r"a\$b", "{a}", "%s", "نص")),
+        ("a\x01\nb", "a��b"),
+        (os.fsdecode(b"a\xff"), "a�"),  # bytes that are no UTF-8
+    ],
+    ids=ascii,
+)
+def test_the_legend_shows_any_name_that_the_file_system_takes(name, shown, tmp_path):
+    with plt.rc_context({"svg.fonttype": "none"}):  # text stays text, not outlines
+        path = plots.save(plots.compare({name: ROWS, "b": ROWS}), tmp_path / "comparison.svg")
+    texts = [element.text for element in ElementTree.parse(path).iter() if element.text]
+    assert {f"training, {shown}", f"validation, {shown}"} < set(texts)
 
 
 # Norms and speed
@@ -176,8 +172,8 @@ def test_a_layer_without_gradient_is_white_and_48_blocks_do_not_write_over_each_
     figure = plots.layer_heat_map([{}, {"step": 0, "layer_norms": deep}])
     axes = figure.axes[0]
     figure.canvas.draw()
-    colours = axes.collections[0].get_facecolors()
-    assert colours[3][3] == 0 and colours[4][3] == 1  # transparent, opaque
+    colors = axes.collections[0].get_facecolors()
+    assert colors[3][3] == 0 and colors[4][3] == 1  # transparent, opaque
     boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
     assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
 
@@ -186,11 +182,17 @@ def test_speed_and_share_have_a_panel_each_and_the_first_step_is_left_out_of_the
     figure = plots.throughput(ROWS)
     speed, share = lines(figure, 0), lines(figure, 1)
     assert speed["first step, left out"] == [[0, 100]]
-    assert speed["_steps"] == points(ROWS, "tokens_per_second")[1:]
+    assert speed["_child0"] == points(ROWS, "tokens_per_second")[1:]
     assert [y for _, y in speed["median 5,010 tokens/s"]] == [5_010, 5_010]
     assert "median 40.0 %" in share
     assert "peak 0.0228 TFLOP/s: measured by a matrix product" in figure.axes[1].get_xlabel()
     assert share["first step, left out"] == [[0, 1]]  # percent
+
+
+def test_memory_is_drawn_in_gib_from_zero():
+    axes = plots.memory(run(20)).axes[0]
+    assert axes.lines[0].get_xydata().tolist() == points(ROWS, "peak_memory", unit=2**30)
+    assert axes.get_ylim() == pytest.approx((0, 1.08 * 319 / 1024))
 
 
 # A run over a band
@@ -235,62 +237,58 @@ def test_every_figure_is_labelled_and_nothing_is_clipped_or_covered(draw, rows):
 
 
 @pytest.mark.parametrize(
-    ("draw", "key"),
+    ("draw", "rows", "words"),
     [
-        (plots.loss_curves, "loss"),
-        (plots.learning_rate, "learning_rate"),
-        (plots.gradient_norms, "gradient_norm"),
-        (plots.gradient_norms, "clipped_norm"),
-        (plots.layer_heat_map, "layer_norms"),
-        (plots.throughput, "tokens_per_second"),
-        (plots.throughput, "utilisation"),
-        (lambda rows: plots.compare({"a": ROWS, "b": rows}), "loss"),
-        (lambda rows: over_band(rows, RECORDING), "loss"),
+        *((draw, without(key), f"no row holds '{key}'") for key, draw in plots.FIGURES.values()),
+        (plots.gradient_norms, without("gradient_norm"), "'gradient_norm'"),
+        (plots.throughput, without("tokens_per_second"), "'tokens_per_second'"),
+        (plots.memory, [{"step": 0, "peak_memory": None}], "'peak_memory'"),  # as Windows has it
+        (lambda rows: plots.compare({"a": ROWS, "b": rows}), without("loss"), "'loss'"),
+        (lambda rows: over_band(rows, RECORDING), without("loss"), "'loss'"),
+        (lambda rows: plots.loss_curves(rows, x="hours"), ROWS, "'steps' or 'tokens'"),
+        (lambda rows: plots.compare({"a": rows}), ROWS, "1 runs: draw 2 to 7"),
+        (plots.layer_heat_map, [{"step": 0, "layer_norms": {"block 1": 0.0}}], "gradient is zero"),
+        (lambda rows: plots.save_all(rows, "a"), [{"model": {}}], "nothing to draw yet"),
+        (lambda rows: plots.save_all(rows, "a", "bmp"), ROWS, r"use \.png, \.pdf or \.svg"),
     ],
 )
-def test_what_was_not_measured_is_named(draw, key):
-    rows = [{name: value for name, value in row.items() if name != key} for row in ROWS]
-    with pytest.raises(ConfigError, match=f"'{key}'"):
+def test_impossible_figures_are_refused(draw, rows, words):
+    with pytest.raises(ConfigError, match=words):
         draw(rows)
-
-
-def test_impossible_figures_are_refused():
-    with pytest.raises(ConfigError, match="'steps' or 'tokens'"):
-        plots.loss_curves(ROWS, x="hours")
-    with pytest.raises(ConfigError, match="1 runs: draw 2 to 7"):
-        plots.compare({"a": ROWS})
-    with pytest.raises(ConfigError, match="every layer's gradient is zero"):
-        plots.layer_heat_map([{"step": 0, "layer_norms": {"block 1": 0.0}}])
 
 
 # Files
 
 
-@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
-def test_saving_writes_the_file_and_closes_the_figure(tmp_path, suffix):
-    path = plots.save(plots.learning_rate(ROWS), tmp_path / "new" / f"rate{suffix}")
-    start = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix]
-    assert path.read_bytes().startswith(start)
+@pytest.mark.parametrize(
+    ("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?x")]
+)
+def test_all_figures_that_the_metrics_allow_are_written_and_closed(kind, start, tmp_path):
+    paths = plots.save_all(ROWS, tmp_path / "new", kind)
+    names = ("loss", "loss-over-tokens", "learning-rate", "gradient-norms", "layer-norms")
+    names = [f"{name}.{kind}" for name in (*names, "throughput", "memory")]
+    assert [path.name for path in paths] == names and set(paths) == set(paths[0].parent.iterdir())
+    assert all(path.read_bytes().startswith(start) for path in paths)
     assert not plt.get_fignums()
 
 
-def test_another_kind_of_file_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"use \.png, \.pdf or \.svg"):
-        plots.save(plots.learning_rate(ROWS), tmp_path / "rate.bmp")
+def test_what_was_not_measured_is_left_out(tmp_path):
+    bare = [{"step": 0, "loss": 3.0, "peak_memory": None}]
+    assert [path.name for path in plots.save_all(bare, tmp_path)] == ["loss.png"]
 
 
-def test_all_figures_that_the_metrics_allow_are_written_and_closed(tmp_path):
-    names = [path.name for path in plots.save_all(ROWS, tmp_path, "svg")]
-    assert set(names) == {path.name for path in tmp_path.iterdir()}
-    assert names == [
-        *("loss.svg", "loss-over-tokens.svg", "learning-rate.svg"),
-        *("gradient-norms.svg", "layer-norms.svg", "throughput.svg"),
-    ]
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path):
+    path = tmp_path / "loss.png"
+    path.write_text("before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        with pytest.raises(GPTLibError, match=r"^.*loss\.png: File too large: make room .*$"):
+            plots.save(plots.loss_curves(ROWS), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "before"
     assert not plt.get_fignums()
-    bare = [{"step": 0, "loss": 3.0}]
-    assert [path.name for path in plots.save_all(bare, tmp_path / "bare")] == ["loss.png"]
-    with pytest.raises(ConfigError, match="nothing to draw yet"):
-        plots.save_all([{"model": {}}], tmp_path)
 
 
 def test_drawing_leaves_the_readers_own_style_alone():

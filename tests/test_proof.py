@@ -10,7 +10,7 @@ from gptcourse import paths
 from gptcourse.cli import app
 from gptcourse.errors import CourseError
 from gptcourse.exercises import catalogue
-from gptcourse.exercises.proof import prove
+from gptcourse.exercises.prove import prove
 
 
 def said_of(*exercises):

@@ -13,8 +13,8 @@ from test_hub import CANARY, Reader
 from gptlib.config import GPTConfig
 from gptlib.errors import PretrainedError
 from gptlib.model import GPT
-from gptlib.pretrained.huggingface import export_model, import_model
-from gptlib.pretrained.sending import pack
+from gptlib.pretrained.export import export_model, push_to_hub
+from gptlib.pretrained.weights import import_model
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 
 TEXT = "the theme then the hem, and then the theme again; وحد نهار wesh rak " * 4
@@ -204,7 +204,7 @@ def test_a_file_that_no_export_writes_stops_everything(stranger: str, folder: Pa
     path = folder / stranger
     path.mkdir() if stranger in (".git", "run") else path.write_text("private")
     with pytest.raises(PretrainedError, match=f"{stranger}: only plain files that an export"):
-        pack(folder, NAME, private=True)
+        push_to_hub(folder, NAME, dry_run=True)
 
 
 def test_a_link_to_elsewhere_is_not_followed(folder: Path, tmp_path: Path) -> None:
@@ -212,20 +212,20 @@ def test_a_link_to_elsewhere_is_not_followed(folder: Path, tmp_path: Path) -> No
     (folder / "merges.txt").unlink()
     (folder / "merges.txt").symlink_to(tmp_path / "secret")
     with pytest.raises(PretrainedError, match=r"merges\.txt is not a plain file"):
-        pack(folder, NAME, private=True)
+        push_to_hub(folder, NAME, dry_run=True)
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
 def test_half_a_folder_is_not_sent(missing: str, folder: Path) -> None:
     (folder / missing).unlink()
     with pytest.raises(PretrainedError, match=f"holds no {missing}: give a folder that was"):
-        pack(folder, NAME, private=True)
+        push_to_hub(folder, NAME, dry_run=True)
     shutil.rmtree(folder)
     with pytest.raises(PretrainedError, match=r"no folder .*: export a run first"):
-        pack(folder, NAME, private=True)
+        push_to_hub(folder, NAME, dry_run=True)
 
 
 @pytest.mark.parametrize("name", ["", "model", "a/b/c", "../b", "a/..", "a b/c", "a/b\n", "/b"])
 def test_a_name_that_is_no_repository_is_refused(name: str, folder: Path) -> None:
     with pytest.raises(PretrainedError, match="is no name of a repository: write owner/name"):
-        pack(folder, name, private=True)
+        push_to_hub(folder, name, dry_run=True)

@@ -13,8 +13,7 @@ import torch
 from gptcourse import paths
 from gptcourse.reference_runs import Curve, Recording, load_recording, recording_of, save, verdict
 from gptcourse.reference_runs import record as command
-from gptcourse.reference_runs.bands import Deviation, deviation, widened
-from gptcourse.reference_runs.judging import different_settings
+from gptcourse.reference_runs.band import Deviation, deviation, different_settings, widened
 from gptcourse.reference_runs.recording import points
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.batches import Batches

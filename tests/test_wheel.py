@@ -48,5 +48,6 @@ def test_elsewhere_it_trains_writes_draws_and_evaluates(installed, tmp_path):
     run(f"train sample-story --steps 20 {size} --out run")
     assert run("generate --model run --prompt The --max-new-tokens 8").startswith("The")
     assert "loss.png" in run("plot run")
+    assert "exported" in run("export run model")
     (tmp_path / "text.txt").write_text("I read it standing.")
     assert "perplexity" in run("evaluate --model run text.txt")

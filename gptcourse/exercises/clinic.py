@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 from gptcourse import paths
 from gptcourse.exercises.exercise import Case, Function
 from gptlib.files import atomic_write
-from gptlib.plots.marks import axis_of_steps, log_axis, points
-from gptlib.plots.palette import REFERENCE, STYLE, TRAINING, VALIDATION
+from gptlib.plots import REFERENCE, STYLE, TRAINING, VALIDATION, axis_of_steps, log_axis, points
 from gptlib.training.metrics import Row, curve
 
 KEPT = {"loss": 3, "gradient_norm": 3, "tokens_per_second": 0}  # decimals of each curve

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from gptlib import paths
+
 Function = Callable[..., Any]
 STUB = ("", "not done yet")  # torch raises NotImplementedError too, with words of its own
 LONGEST = 10_000  # elements taken from an iterator: one that never ends is cut here
@@ -142,7 +144,8 @@ def stoppable(name: str, function: Any) -> Iterator[None]:
     words = f"· {name}: still running: a loop that never ends? stop with ■ (Interrupt)"
     clock = Timer(PATIENCE, print, [words], {"flush": True})
     clock.daemon = True
-    clock.start()
+    if not paths.quiet():  # a stored output must not depend on the machine's speed
+        clock.start()
     try:
         yield
     except KeyboardInterrupt as problem:

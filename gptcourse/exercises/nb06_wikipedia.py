@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gptcourse.exercises.comparison import described
+from gptcourse.exercises.compare import described
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.data import batches, split

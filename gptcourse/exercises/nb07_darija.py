@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.config import padded_size
-from gptlib.data.cleaning import arabic_share
+from gptlib.data.language_id import arabic_share
 
 NOTEBOOK = "07_pretraining_darija"
 

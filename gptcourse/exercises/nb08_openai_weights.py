@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
-from gptlib.pretrained.names import BUFFER, CONV1D, HEAD, MODULES, PREFIX
+from gptlib.pretrained.weights import BUFFER, CONV1D, HEAD, MODULES, PREFIX
 
 NOTEBOOK = "08_openai_weights"
 

@@ -1,13 +1,14 @@
 """What learners handed in: their notebooks, and the cells of exercises in them."""
 
 import json
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gptcourse.errors import CourseError
-from gptcourse.notebooks.exercise_cells import STUB, checked, defines, plain_python
+from gptcourse.notebooks.cells import STUB, checked, defines, parsed, plain_python
 from gptlib.files import wrong_file
 
 LARGEST = 256 * 10**6  # bytes: pictures that a learner drew are welcome
@@ -17,27 +18,23 @@ LARGEST = 256 * 10**6  # bytes: pictures that a learner drew are welcome
 class Submission:
     """One notebook of one learner."""
 
-    learner: str
-    notebook: str
     handed_in: bool = True
     problem: str = ""  # why it cannot be read
     cells: dict[str, str] = field(default_factory=dict)  # the source, by exercise
     others: list[str] = field(default_factory=list)  # these again, then every code cell
 
 
-@dataclass(frozen=True)
-class Handed:
-    """What a folder of submissions holds."""
-
-    learners: list[str]
-    notebooks: dict[tuple[str, str], Path]  # by learner and notebook
-    not_recognised: list[Path]  # files, and folders of learners without any notebook
-
-
-def find_submissions(folder: Path, notebooks: list[str]) -> Handed:
+def find_submissions(
+    folder: Path, notebooks: list[str]
+) -> tuple[list[str], dict[tuple[str, str], Path], list[Path]]:
     """Look for the course's ``notebooks`` in each learner's sub-folder of ``folder``.
 
-    Raises CourseError when there is no such folder, or none of the notebooks in it.
+    Returns:
+        The learners; their notebooks, by learner and name; and what is not recognized: files, and
+        folders of learners without any notebook.
+
+    Raises:
+        CourseError: there is no such folder, or none of the notebooks in it.
     """
     if not folder.is_dir():
         raise CourseError(f"no folder {plain(folder)}: give one with a sub-folder for each learner")
@@ -56,15 +53,13 @@ def find_submissions(folder: Path, notebooks: list[str]) -> Handed:
             f"no notebook of the course in {plain(folder)}: each learner has a sub-folder, and "
             f"the notebooks in it keep their names, such as ada/{notebooks[0]}.ipynb"
         )
-    return Handed([each.name for each in learners], found, strangers)
+    return [each.name for each in learners], found, strangers
 
 
-def read_submission(
-    learner: str, notebook: str, path: Path | None, exercises: list[str]
-) -> Submission:
+def read_submission(path: Path | None, exercises: list[str]) -> Submission:
     """Read the exercises' cells out of a notebook, whatever state it is in."""
     if path is None:
-        return Submission(learner, notebook, handed_in=False)
+        return Submission(handed_in=False)
     try:
         problem = wrong_file(path, None, LARGEST)
         problem = problem or ("" if path.stat().st_size else "it is empty")
@@ -72,10 +67,9 @@ def read_submission(
     except (OSError, ValueError, TypeError, RecursionError, MemoryError) as wrong:
         problem = f"it is no notebook ({type(wrong).__name__}: {wrong})"
     if problem:
-        return Submission(learner, notebook, problem=f"the file cannot be read: {problem}")
+        return Submission(problem=f"the file cannot be read: {problem}")
     cells = {name: cell for name in exercises if (cell := cell_of(name, sources)) is not None}
-    others = [*cells.values(), *(plain_python(text) for text in sources)]
-    return Submission(learner, notebook, cells=cells, others=others)
+    return Submission(cells=cells, others=[*cells.values(), *map(plain_python, sources)])
 
 
 def code_sources(book: Any) -> list[str]:
@@ -94,12 +88,14 @@ def code_sources(book: Any) -> list[str]:
 def cell_of(exercise: str, sources: list[str]) -> str | None:
     """The cell of an exercise: one that defines my_name, better no stub, better checked, the last.
 
-    Where none does, it is one with its check. Colab and others lose tags, so none counts.
+    Where none does, it is one with its check, or one that names the function and is no Python: it
+    will say why. Colab and others lose tags, so none counts.
     """
     ranked = []
     for number, text in enumerate(sources):
         defining, checks = defines(text, f"my_{exercise}"), checked(text) == exercise
-        if defining or checks:
+        named = re.search(rf"\bmy_{exercise}\b", text)
+        if defining or checks or (named and parsed(plain_python(text)) is None):
             ranked.append((defining and STUB not in text, defining, checks, number, text))
     return plain_python(max(ranked)[-1]) if ranked else None
 

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from gptcourse import paths
 from gptcourse.errors import CourseError
-from gptcourse.notebooks.exercise_cells import parsed
-from gptcourse.notebooks.notebook_files import (
+from gptcourse.notebooks.cells import (
     Cell,
     Notebook,
     find_notebooks,
     has_tag,
     normalized,
+    parsed,
     read_notebook,
     write_notebook,
 )

@@ -37,18 +37,16 @@ def push(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Send an exported folder to the Hugging Face hub, after asking."""
-    from gptlib.commands.exchange import contents
-    from gptlib.pretrained.sending import find_token, pack, send
+    from gptlib.pretrained.export import find_token, push_to_hub
 
-    parcel = pack(folder, repository, private=not public)
-    print("\n".join(contents(parcel)))
+    print(push_to_hub(folder, repository, private=not public, dry_run=True))
     if dry_run:
         print("Nothing was sent (--dry-run).")
         return
-    token = find_token()
+    find_token()
     if not yes and not sys.stdin.isatty():
         raise PretrainedError("nobody is here to ask whether to send: give --yes, or --dry-run")
     if not yes and not typer.confirm("Send?"):
         print("Nothing was sent.")
         return
-    print(f"sent     {send(parcel, token)}")
+    print(f"sent     {push_to_hub(folder, repository, private=not public)}")

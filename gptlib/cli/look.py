@@ -23,7 +23,7 @@ def plot(
     ] = None,
     format: Annotated[Format, typer.Option(help="Of the files.")] = Format.png,
 ) -> None:
-    """Draw a run's curves: loss, rate, norms, speed. Two or more runs: over each other as well."""
+    """Draw a run's curves: loss, rate, norms, speed, memory. Several runs: over each other too."""
     from gptlib.commands.looking import draw_runs
 
     for path in draw_runs(runs, out, format.value):

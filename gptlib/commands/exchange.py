@@ -1,7 +1,8 @@
-"""What ``export`` and ``push`` do."""
+"""What ``export`` does."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 
@@ -9,9 +10,7 @@ from gptlib import plots
 from gptlib.errors import CheckpointError
 from gptlib.files import atomic_write, check_absent, new_folder
 from gptlib.model import GPT, count_parameters
-from gptlib.pretrained.card import Facts, model_card
-from gptlib.pretrained.huggingface import CARD, FIGURE, write_model
-from gptlib.pretrained.sending import Parcel
+from gptlib.pretrained.export import CARD, FIGURE, model_card, write_model
 from gptlib.tokenizer import Tokenizer
 from gptlib.training.checkpoint import MODEL, Checkpoint, load_checkpoint, model_of
 from gptlib.training.metrics import FILE_NAME, Row, curve, read_metrics
@@ -39,34 +38,36 @@ def export_run(run: Path, folder: Path) -> list[str]:
     facts = facts_of(folder.resolve().name, checkpoint, model, tokenizer)
     with new_folder(folder) as part:
         write_model(part, model, tokenizer)
-        if curve(facts.rows, "loss")[0]:
+        if curve(facts["rows"], "loss")[0]:
             plt.switch_backend("agg")  # files only: a machine without a screen draws as well
-            plots.save(plots.loss_curves(facts.rows), part / FIGURE)
-            facts = replace(facts, figure=FIGURE)
+            plots.save(plots.loss_curves(facts["rows"]), part / FIGURE)
+            facts["figure"] = FIGURE
         with atomic_write(part / CARD, "w") as file:
-            file.write(model_card(facts))
+            file.write(model_card(**facts))
     return report(folder, checkpoint, facts, model)
 
 
-def facts_of(title: str, checkpoint: Checkpoint, model: GPT, tokenizer: Tokenizer | None) -> Facts:
-    """What a card says of a checkpoint."""
+def facts_of(
+    title: str, checkpoint: Checkpoint, model: GPT, tokenizer: Tokenizer | None
+) -> dict[str, Any]:
+    """What :func:`model_card` asks about a checkpoint."""
     metrics = checkpoint.folder.parent.parent / FILE_NAME
     rows: list[Row] = read_metrics(metrics) if metrics.is_file() else []
-    return Facts(
-        title=title,
-        config=model.config,
-        parameters=count_parameters(replace(model.config, vocab_multiple=1))["total"],
-        tokenizer=tokenizer.name if tokenizer else None,
-        step=checkpoint.state["step"],
-        rows=rows[: checkpoint.state.get("metrics_rows", 0)],
-    )
+    return {
+        "title": title,
+        "config": model.config,
+        "n_parameters": count_parameters(replace(model.config, vocab_multiple=1))["total"],
+        "tokenizer": tokenizer.name if tokenizer else None,
+        "step": checkpoint.state["step"],
+        "rows": rows[: checkpoint.state.get("metrics_rows", 0)],
+    }
 
 
-def report(folder: Path, checkpoint: Checkpoint, facts: Facts, model: GPT) -> list[str]:
+def report(folder: Path, checkpoint: Checkpoint, facts: dict[str, Any], model: GPT) -> list[str]:
     """What was done, what was left out and what to do next."""
-    lines = [f"exported {checkpoint.folder}: {facts.parameters:,} parameters"]
+    lines = [f"exported {checkpoint.folder}: {facts['n_parameters']:,} parameters"]
     best = checkpoint.state.get("best_step")
-    if best not in (None, facts.step):
+    if best not in (None, facts["step"]):
         lines.append(
             f"best     validation was best at step {best}: "
             f'export "{checkpoint.folder.with_name(f"step-{best:08d}")}" for those weights'
@@ -74,20 +75,7 @@ def report(folder: Path, checkpoint: Checkpoint, facts: Facts, model: GPT) -> li
     spare = len(model.token_embedding.weight) - model.config.vocab_size
     if spare:
         lines.append(f"left out {spare:,} spare rows of the token table: no token has them")
-    if facts.tokenizer is None:
+    if facts["tokenizer"] is None:
         lines.append("left out the tokenizer: the run has none")
     lines.append(f'read     "{folder / CARD}" before you share it: it leaves the licence to you')
-    return lines
-
-
-def contents(parcel: Parcel) -> list[str]:
-    """What would be sent, and where to."""
-    sizes = {name: path.stat().st_size for name, path in parcel.files.items()}
-    lines = [f"{size:>15,} B  {name}" for name, size in sizes.items()]
-    private = "private" if parcel.private else "public"
-    lines.append(f"{parcel.size:>15,} B  to {parcel.address}")
-    lines.append(
-        f"A repository that is not there yet is made, {private}; in one that is there, files of "
-        f"these names are replaced."
-    )
     return lines

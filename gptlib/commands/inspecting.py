@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gptlib.data.cleaning.report import printable
+from gptlib.data.cleaning import printable
 from gptlib.data.prepared import SHARDS, TOKENIZER, open_prepared, read_report
 from gptlib.data.shards import INDEX, ShardIndex, open_shards, read_index, verify_shards
 from gptlib.data.split import FEWEST_DOCUMENTS, SPLITS

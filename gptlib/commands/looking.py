@@ -41,9 +41,8 @@ def draw_runs(runs: list[Path], out: Path | None, kind: str) -> list[Path]:
 
 def labels(runs: list[Path]) -> list[str]:
     """The names of the runs' folders, with the folder above where two are alike."""
-    names = [run.resolve().name for run in runs]
-    if len(set(names)) < len(names):
-        names = ["-".join(run.resolve().parts[-2:]) for run in runs]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"{', '.join(names)}: two runs have one name: give each run once")
-    return names
+    for parts in (1, 2):
+        names = ["-".join(run.resolve().parts[-parts:]) for run in runs]
+        if len(set(names)) == len(names):
+            return names
+    raise ConfigError(f"{', '.join(names)}: two runs have one name: give each run once")

@@ -6,10 +6,7 @@ from gptlib.config import SIZES
 from gptlib.environment import choose_device
 from gptlib.errors import CheckpointError
 from gptlib.model import GPT
-from gptlib.pretrained.configuration import CONFIG
-from gptlib.pretrained.hub import RELEASES
-from gptlib.pretrained.huggingface import import_model
-from gptlib.pretrained.openai import load_openai
+from gptlib.pretrained.weights import CONFIG, RELEASES, import_model, load_openai
 from gptlib.tokenizer import Tokenizer, load_tokenizer
 from gptlib.training.checkpoint import load_model
 

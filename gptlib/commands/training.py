@@ -13,7 +13,7 @@ from gptlib.config import MODELS, SIZES, GPTConfig, TrainingConfig, require
 from gptlib.environment import setup
 from gptlib.errors import ConfigError, RunExists, TrainingStopped
 from gptlib.model import GPT
-from gptlib.pretrained.huggingface import import_model
+from gptlib.pretrained.weights import import_model
 from gptlib.settings import resolve, with_budget
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel

@@ -24,7 +24,6 @@ from gptlib.tokenizer.vocabulary import (
     BytePair,
     parse_merges,
     read_file,
-    read_vocabulary,
     unicode_to_bytes,
     write_vocabulary,
 )
@@ -186,7 +185,7 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
             raise TokenizerError(f"{folder / 'characters.json'} holds no JSON string: save it anew")
         return CharacterTokenizer(characters)
     if (folder / "vocab.json").is_file():
-        return fastest(BPETokenizer(*read_vocabulary(folder)))
+        return fastest(BPETokenizer.load(folder))
     raise TokenizerError(
         f"{name_or_folder} holds no tokenizer: give 'gpt2', or a folder with vocab.json and "
         "merges.txt, or with characters.json"

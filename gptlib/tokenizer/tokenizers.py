@@ -11,11 +11,13 @@ from pathlib import Path
 from gptlib.errors import OutOfPairsWarning, TokenizerError, TokenOutOfRange
 from gptlib.files import write_json
 from gptlib.tokenizer import bpe
+from gptlib.tokenizer.roles import read_roles, write_roles
 from gptlib.tokenizer.vocabulary import (
     BytePair,
     check_merges,
     check_vocabulary,
     learn_in_rust,
+    read_vocabulary,
     room_for_merges,
     write_vocabulary,
 )
@@ -32,11 +34,16 @@ class Tokenizer(ABC):
         self.tokens = tokens  # the bytes of token 0, 1, 2, …
         self.vocab_size = len(tokens)
         self.special_tokens = dict(special)  # only allow_special gives these strings their ids
-        self.end_of_text = special.get(END_OF_TEXT)  # the id that parts documents, if there is one
+        self.roles: dict[str, str] = {}  # such as eos_token → </s>, where a file has named them
         digest = hashlib.sha256()
         for token in tokens:  # with its length: "ab, c" and "a, bc" differ
             digest.update(len(token).to_bytes(4, "little") + token)
         self.fingerprint = digest.hexdigest()  # equal ones: interchangeable tokenizers
+
+    @property
+    def end_of_text(self) -> int | None:
+        """The id that parts documents: of ``<|endoftext|>``, or of another token in its role."""
+        return self.special_tokens.get(self.roles.get("eos_token", END_OF_TEXT))
 
     @abstractmethod
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
@@ -174,6 +181,13 @@ class BPETokenizer(Tokenizer):
         vocabulary = {token: i for i, token in enumerate(tokens)}
         return cls(vocabulary, merges, {t: i for i, t in enumerate(special_tokens, len(tokens))})
 
+    @classmethod
+    def load(cls, folder: Path) -> "BPETokenizer":
+        """Read what :meth:`save` has written; raises TokenizerError where it does not fit."""
+        tokenizer = cls(*read_vocabulary(folder))
+        tokenizer.roles = read_roles(folder, tokenizer.special_tokens)
+        return tokenizer
+
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
         bpe.check_unicode(text)
         ids: list[int] = []
@@ -204,6 +218,7 @@ class BPETokenizer(Tokenizer):
     def save(self, folder: str | Path) -> None:
         """Write ``vocab.json`` and ``merges.txt``, which Hugging Face's libraries read too."""
         write_vocabulary(folder, self.vocabulary, self.merges, self.special_tokens)
+        write_roles(folder, self.roles)
 
 
 class CharacterTokenizer(Tokenizer):

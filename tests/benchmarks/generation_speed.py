@@ -30,7 +30,7 @@ from gptlib.config import GPTConfig
 from gptlib.generation import generate
 from gptlib.inference import prepare_for_inference
 from gptlib.kv_cache import CachedGPT
-from gptlib.pretrained.openai import load_openai
+from gptlib.pretrained.weights import load_openai
 
 CONFIG = GPTConfig.named("gpt2")
 Write = Callable[[int], list[list[int]]]  # a batch size in, its texts out

@@ -9,14 +9,13 @@ import sys
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch.nn import functional as F
 
 from gptlib import cli
 from gptlib.cli.generate import read_prompt
 from gptlib.commands.models import open_model
 from gptlib.errors import CheckpointError, CorpusError
-from gptlib.generation import generate_text
-from gptlib.pretrained.names import swap_layout, their_name
+from gptlib.generation import generate_text, token_log_probs
+from gptlib.pretrained.weights import hf_name, transpose_conv1d
 
 CONTEXT = 24
 
@@ -28,8 +27,8 @@ def folder(tmp_path_factory, make_model, tokenizer):
     model = make_model(std=0.3, dtype=torch.float32, vocab_size=V, context_length=CONTEXT)
     tensors = {}
     for name, parameter in model.state_dict().items():
-        theirs = their_name(name)
-        tensors[f"transformer.{theirs}"] = swap_layout(theirs, parameter).contiguous()
+        tensor = transpose_conv1d(hf_name(name), parameter)
+        tensors[f"transformer.{hf_name(name)}"] = tensor.contiguous()
     save_file(tensors, folder / "model.safetensors")
     shape = {"n_positions": CONTEXT, "n_layer": 2, "n_head": 2, "n_embd": 16, "vocab_size": V}
     (folder / "config.json").write_text(json.dumps(shape))
@@ -121,25 +120,17 @@ def test_a_folder_without_a_tokenizer_says_what_is_missing(folder, tmp_path):
 # --- evaluate --------------------------------------------------------------------------------
 
 
-def nats_by_hand(model, ids):
-    """The whole sum, one pass for each token after the first."""
-    total = 0.0
-    for place in range(1, len(ids)):
-        start = max(0, -(-(place - CONTEXT) // (CONTEXT // 2))) * (CONTEXT // 2)
-        with torch.no_grad():
-            logits = model(torch.tensor([ids[start:place]]))[0, -1]
-        total += float(F.cross_entropy(logits[None], torch.tensor(ids[place : place + 1])))
-    return total
-
-
 @pytest.mark.parametrize("part", [slice(-14, -9), slice(None)])
-def test_perplexity_and_bits_per_byte_by_hand(part, text, gptlib, folder, tokenizer, tmp_path):
+def test_perplexity_and_bits_per_byte_are_those_of_the_scores(
+    part, text, gptlib, folder, tokenizer, tmp_path
+):
     text = text[part]
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     exit_code, out, _ = gptlib("evaluate", tmp_path / "text.txt", "--json")
     found, ids = json.loads(out), tokenizer.encode(text)
     assert exit_code == 0
-    nats = nats_by_hand(open_model(str(folder))[0], [tokenizer.end_of_text, *ids])
+    whole = torch.tensor([[tokenizer.end_of_text, *ids]])
+    nats = -float(token_log_probs(open_model(str(folder))[0], whole).sum())
     assert (found["tokens"], found["bytes"]) == (len(ids), len(text.encode()))
     assert found["perplexity"] == pytest.approx(math.exp(nats / len(ids)), rel=1e-4)
     bits = nats / math.log(2) / len(text.encode())

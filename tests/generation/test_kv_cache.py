@@ -63,30 +63,16 @@ def test_logits_are_those_without_a_cache_at_every_length_and_through_two_refill
             assert_same(cached, model, ids[:, :T])
 
 
-@pytest.mark.parametrize("n", [1, 4])
-def test_greedy_text_is_the_one_without_a_cache(model, n):
-    texts = set()
-    for length in range(1, CONTEXT + 1):
-        prompt = random_ids(model.config, 1, length, seed=length)[0].tolist()
-        settings = {"temperature": 0, "n_sequences": n}
-        found = generate(CachedGPT(model), prompt, TWO_REFILLS - length, **settings)
-        assert found == generate(model, prompt, TWO_REFILLS - length, **settings)
-        texts.add(tuple(found[0][length:]))
-    assert len(texts) > CONTEXT // 2  # the model does not say the same whatever it reads
-
-
-SHAPES = {"temperature": st.floats(0.3, 3.0), "repetition_penalty": st.sampled_from([1.0, 1.3])}
+SHAPES = {"temperature": st.just(0.0) | st.floats(0.3, 3.0), "n_sequences": st.sampled_from([1, 4])}
+SHAPES |= {"repetition_penalty": st.sampled_from([1.0, 1.3])}
 SHAPES |= {"seed": st.integers(0, 999), "top_p": st.sampled_from([None, 0.8])}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=24), st.fixed_dictionaries(SHAPES))
-def test_drawn_sequences_that_end_at_different_places_are_those_without_a_cache(
-    model, prompt, shapes
-):
-    shapes |= {"n_sequences": 4, "end_of_text": 7}
-    without = list(generate_ids(model, prompt, 20, **shapes))
-    assert list(generate_ids(CachedGPT(model), prompt, 20, **shapes)) == without
+def test_sequences_greedy_or_drawn_are_those_without_a_cache(model, prompt, shapes):
+    without = list(generate_ids(model, prompt, 24, end_of_text=7, **shapes))
+    assert list(generate_ids(CachedGPT(model), prompt, 24, end_of_text=7, **shapes)) == without
 
 
 def test_each_position_is_read_once_and_a_full_context_again_from_its_last_half(

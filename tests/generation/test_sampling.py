@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import RepetitionPenaltyLogitsProcessor
 
@@ -27,9 +27,9 @@ def random_logits(*shape, seed=0, scale=1.0):
     return torch.randn(*shape, generator=stream(seed)) * scale
 
 
-def shares(logits, draws=20_000, **settings):
+def shares(logits, draws=20_000, **chosen):
     """How often each token comes when one row is drawn from again and again."""
-    ids = sample_next(logits.expand(draws, -1), generator=stream(0), **settings)
+    ids = sample_next(logits.expand(draws, -1), generator=stream(0), **chosen)
     return torch.bincount(ids, minlength=logits.shape[-1]) / draws
 
 
@@ -39,7 +39,7 @@ def kept(logits):
 
 
 @pytest.mark.parametrize(
-    ("logits", "settings", "expected"),
+    ("logits", "chosen", "expected"),
     [
         (THREE, {"temperature": 0.5}, [0.867, 0.117, 0.016]),
         (THREE, {}, [0.665, 0.245, 0.090]),
@@ -47,6 +47,7 @@ def kept(logits):
         (FIVE, {"top_k": 2}, [0.731, 0.269, 0, 0, 0]),
         (FIVE, {"top_k": 99}, [0.636, 0.234, 0.086, 0.032, 0.012]),
         (FIVE, {"top_p": 0.9}, [0.665, 0.245, 0.090, 0, 0]),  # the three, shared out anew
+        (FIVE, {"top_p": 0.86}, [0.731, 0.269, 0, 0, 0]),  # .636 + .234 is .870
         (FIVE, {"top_p": 1e-9}, [1, 0, 0, 0, 0]),
         # temperature first: at 2 the five are .429 .260 .158 .096 .058, and four reach .9
         (FIVE, {"top_p": 0.9, "temperature": 2.0}, [0.455, 0.276, 0.167, 0.102, 0]),
@@ -60,18 +61,10 @@ def kept(logits):
         (TWO_OF_FOUR, {"temperature": 50.0}, [0.505, 0.495, 0, 0]),
     ],
 )
-def test_tokens_come_as_often_as_their_probabilities_say(logits, settings, expected):
-    found, expected = shares(logits, **settings), torch.tensor(expected, dtype=torch.float)
+def test_tokens_come_as_often_as_their_probabilities_say(logits, chosen, expected):
+    found, expected = shares(logits, **chosen), torch.tensor(expected, dtype=torch.float)
     torch.testing.assert_close(found, expected, atol=0.012, rtol=0)
     assert torch.equal(found == 0, expected == 0)
-
-
-@pytest.mark.parametrize(
-    ("p", "tokens"),
-    [(0.9, 3), (0.86, 2), (0.64, 2), (0.63, 1), (1e-9, 1), (1.0, 5)],  # .636, .870, .957, .988
-)
-def test_top_p_keeps_the_token_that_reaches_p(p, tokens):
-    assert kept(keep_top_p(FIVE, p)) == [list(range(tokens))]
 
 
 def test_each_row_has_its_own_threshold():
@@ -81,6 +74,7 @@ def test_each_row_has_its_own_threshold():
     assert kept(keep_top_k(distinct, 2)) == [[0, 1], [3, 4], [1, 2]]
 
 
+@settings(deadline=None)
 @given(weights=st.lists(st.integers(1, 50), min_size=1, max_size=30), n=st.integers(1, 30))
 def test_tokens_that_reach_p_exactly_are_enough(weights, n):
     """As in .5 + .3 = .8: fractions know where float32 would round to the wrong side."""
@@ -90,12 +84,11 @@ def test_tokens_that_reach_p_exactly_are_enough(weights, n):
     assert kept(keep_top_p(torch.tensor([[0.5, 0.3, 0.1, 0.1]]).log(), 0.8)) == [[0, 1]]
 
 
-@given(
-    seed=st.integers(0, 999),
-    V=st.integers(1, 2_000),
-    scale=st.floats(0.1, 8),
-    p=st.one_of(st.floats(1e-6, 1), st.sampled_from([0.999, 0.999999, 1 - 1e-12])),
-)
+P = st.one_of(st.floats(1e-6, 1), st.sampled_from([0.999, 0.999999, 1 - 1e-12]))
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 999), V=st.integers(1, 2_000), scale=st.floats(0.1, 8), p=P)
 def test_top_p_keeps_the_fewest_that_reach_p_in_float64(seed, V, scale, p):
     logits = random_logits(1, V, seed=seed, scale=scale)
     likeliest_first = logits[0].double().softmax(dim=0).sort(descending=True).values  # (V,)
@@ -161,6 +154,7 @@ def test_settings_out_of_range_are_named(model, name, value):
 # --- the penalty on repeated tokens ----------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.integers(1, 4), st.integers(1, 12), st.floats(0.5, 3.0))
 def test_the_penalty_is_that_of_transformers(seed, B, T, penalty):
     logits = random_logits(B, 31, seed=seed, scale=3)
@@ -185,6 +179,6 @@ def test_a_high_penalty_never_repeats_a_token_and_counts_the_prompt(model):
             return torch.arange(61.0).roll(4).flip(0).expand(*features.shape[:-1], 61) + 1
 
     for penalty, longest in ((1e6, 23), (1.0, 4)):
-        settings = {"temperature": 0, "repetition_penalty": penalty}
-        (found,) = generate(AlwaysTheSame(model.config), [3, 1, 4], 20, **settings)
+        chosen = {"temperature": 0, "repetition_penalty": penalty}
+        (found,) = generate(AlwaysTheSame(model.config), [3, 1, 4], 20, **chosen)
         assert len(found) == 23 and len(set(found)) == longest

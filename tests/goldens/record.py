@@ -31,7 +31,7 @@ import torch
 
 # All that is taken from the package by its name; the rest goes through the command line.
 from gptcourse.exercises.catalogue import EXERCISES
-from gptcourse.exercises.verdict import judge, sentence
+from gptcourse.exercises.checks import judge, sentence
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, load_tokenizer
 from gptlib.training.checkpoint import load_model
 

@@ -1,40 +1,39 @@
 """The learner edition: the notebooks with stubs in place of solutions, and without outputs."""
 
+import ast
 import copy
 import hashlib
 import inspect
+import io
 import json
 import os
 import re
 import textwrap
+import tokenize
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import nbformat
 
 from gptcourse import paths
 from gptcourse.errors import CourseError
-from gptcourse.notebooks.exercise_cells import (
+from gptcourse.notebooks.cells import (
     STUB,
-    body_text,
-    checked,
-    learners_functions,
-    parameters,
-    parsed,
-    with_body,
-)
-from gptcourse.notebooks.exercise_sections import exercises_in_form
-from gptcourse.notebooks.in_step import LINKS
-from gptcourse.notebooks.notebook_files import (
+    Function,
     Notebook,
+    checked,
     find_notebooks,
     has_tag,
+    learners_functions,
     normalized,
+    parsed,
     read_notebook,
     write_notebook,
 )
+from gptcourse.notebooks.guards import exercises_in_form
+from gptcourse.notebooks.in_step import LINKS
 from gptcourse.setup import HOME, Address
 from gptlib.files import write_json
 
@@ -169,3 +168,76 @@ def stubbed(source: str, givens: Givens) -> str:
                 )
         source = with_body(source, node, body)
     return source
+
+
+class Body(NamedTuple):
+    """Where a function's body stands, without its docstring."""
+
+    start: tuple[int, int]  # line, from 1, and characters before it: the signature's end
+    last: int  # its last line; comments that close it are part of it
+    indent: str
+
+
+def body_of(node: Function, source: str) -> Body:
+    """Find the body of a function by the text's own lines, comments included."""
+    lines = source.split("\n")
+    start = _end_of_signature(node, lines)
+    indent = " " * (node.col_offset + 4)
+    if ast.get_docstring(node, clean=False) is not None:
+        text = node.body[0]
+        line = text.end_lineno or text.lineno
+        start = line, len(lines[line - 1].encode()[: text.end_col_offset].decode())
+    last = node.end_lineno or node.lineno
+    ahead = last  # comments behind the last statement, indented more than the function
+    while ahead < len(lines) and _may_close(lines[ahead], node.col_offset):
+        ahead += 1
+        if lines[ahead - 1].strip():
+            last = ahead
+    return Body(start, last, indent)
+
+
+def _may_close(line: str, column: int) -> bool:
+    deep = len(line) - len(line.lstrip()) > column
+    return not line.strip() or (deep and line.lstrip().startswith("#"))
+
+
+def _end_of_signature(node: Function, lines: list[str]) -> tuple[int, int]:
+    """Return the line of the colon that ends the signature, and the characters up to it."""
+    depth = 0
+    text = "\n".join(lines[node.lineno - 1 :]) + "\n"
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.OP:
+            depth += (token.string in "([{") - (token.string in ")]}")
+            if token.string == ":" and depth == 0:
+                return node.lineno - 1 + token.end[0], token.end[1]
+    raise AssertionError("unreachable: ast has read this signature")
+
+
+def with_body(source: str, node: Function, body: str) -> str:
+    """Return the source with the function's body replaced; its signature and docstring stay."""
+    place, lines = body_of(node, source), source.split("\n")
+    line, column = place.start
+    kept = [*lines[: line - 1], lines[line - 1][:column]]
+    new = [f"{place.indent}{text}" if text else "" for text in body.split("\n")]
+    return "\n".join([*kept, *new, *lines[place.last :]])
+
+
+def body_text(source: str) -> tuple[list[str], str]:
+    """Of a source that holds one function: its parameters, and its body without indentation."""
+    tree = ast.parse(source)
+    node = next(node for node in tree.body if isinstance(node, Function))
+    place, lines = body_of(node, source), source.split("\n")
+    line, column = place.start
+    text = [lines[line - 1][column:].strip(), *lines[line : place.last]]
+    while text and not text[0].strip():
+        del text[0]
+    own = min((len(t) - len(t.lstrip()) for t in text if t.strip()), default=0)
+    return parameters(node), "\n".join(t[own:] for t in text)
+
+
+def parameters(node: Function) -> list[str]:
+    """The names of a function's parameters, in order."""
+    names = node.args
+    starred = [one for one in (names.vararg, names.kwarg) if one is not None]
+    every = [*names.posonlyargs, *names.args, *names.kwonlyargs, *starred]
+    return [each.arg for each in every]

@@ -1,43 +1,51 @@
-"""Judge cells that strangers wrote, in a process of its own: started and watched by the grader.
+"""Judge a learner's cells, in a process of its own that the grader starts and watches.
 
-It reads one JSON object a line and answers each with one. What the cells print, or ask for, goes
-nowhere. This keeps an accident in a cell from harming the grader; it is no security sandbox.
+What the cells print, or ask for, goes nowhere. This keeps an accident in a cell from harming the
+grader, or the next exercise; it is no security sandbox.
 """
 
 import ast
+import asyncio
 import importlib
+import inspect
 import json
 import linecache
 import os
-import queue
 import random
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from gptcourse.exercises.checks import judge
 from gptcourse.exercises.exercise import Exercise
-from gptcourse.exercises.verdict import judge
 
 LONGEST = 2_000  # characters of a message
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-CHANGED = "the check was changed: after this cell it no longer tells right from wrong"
+CHANGED = (
+    "the check was changed, or a setting that it needs: after this cell it no longer tells right "
+    "from wrong"
+)
 
-# passed, done, message; unfit: whether nothing more should be judged in this process
-Answer = dict[str, Any]
+Answer = dict[str, Any]  # passed, done, message
 
 
 class Silent:
-    """Stands for ``check`` and ``swap`` in the cells: they are judged afterwards, and only then."""
+    """Stands in the cells for what needs a notebook, and for checks: they are judged afterwards."""
 
     def __getattr__(self, name: str) -> Any:
         return self
 
-    def __call__(self, *anything: Any, **more: Any) -> None:
+    def __call__(self, *anything: Any, **more: Any) -> "Silent":
         """Say nothing."""
+        return self
+
+
+NOTEBOOKS_OWN = dict.fromkeys(("check", "swap", "display", "get_ipython"), Silent())
 
 
 class Judge:
@@ -50,28 +58,27 @@ class Judge:
         self.judge = judge
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
 
-    def begin(self, imports: list[str], definitions: list[str]) -> Answer:
-        """Run the notebook's imports and its definitions."""
+    def begin(self, imports: list[str], definitions: list[str]) -> str:
+        """Run the notebook's imports and its definitions; return what is wrong with the imports."""
         seed()
         try:
             for source in imports:
                 self.run(source, "imports")
         except BaseException as problem:
-            return {"problem": told(problem)}
+            return told(problem)
         for source in definitions:  # one that needs more than these goes without
             with suppress(BaseException):
                 self.run(source, "definition")
-        return {"problem": ""}
+        return ""
 
     def mark(self, exercise: str, source: str, others: list[str]) -> Answer:
         """Run one exercise's cell and judge its function, which may build on other cells."""
-        own = f"my_{exercise}"
+        own, trouble = f"my_{exercise}", ""
         self.namespace.pop(own, None)
         for cell in others:
             with suppress(BaseException):
                 self.define(ast.parse(cell), own)
         seed()
-        trouble = ""
         try:
             self.run(source, exercise)
         except BaseException as problem:
@@ -82,18 +89,13 @@ class Judge:
         seed()
         try:
             verdict = self.judge(self.exercises[exercise], self.namespace[own])
-            passed, done = verdict.passed is True, verdict.done is not False
-            message = str(verdict.message)
+            passed, message = verdict.passed is True, str(verdict.message)[:LONGEST]
+            done = passed or verdict.done is not False
         except BaseException as problem:
             return failed(told(problem))
         if not self.sound(exercise):
-            return failed(CHANGED) | {"unfit": True}
-        return {
-            "passed": passed,
-            "done": done or passed,
-            "message": message[:LONGEST],
-            "unfit": False,
-        }
+            return failed(CHANGED)
+        return {"passed": passed, "done": done, "message": message}
 
     def sound(self, exercise: str) -> bool:
         """Whether the check still rejects a known mistake and accepts the right function."""
@@ -116,15 +118,18 @@ class Judge:
 
     def run(self, source: str, name: str) -> None:
         """Run a cell, its name standing for the file in what a traceback tells."""
-        self.namespace |= {"check": Silent(), "swap": Silent()}
+        self.namespace |= NOTEBOOKS_OWN
         file = f"<cell {name}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-        exec(compile(source, file, "exec"), self.namespace)
+        code = compile(source, file, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        waits = eval(code, self.namespace)  # a coroutine where the cell awaits something
+        if inspect.iscoroutine(waits):
+            asyncio.run(waits)
 
 
 def failed(message: str) -> Answer:
     """The answer about a cell that has no function to be judged, or none that can be."""
-    return {"passed": False, "done": True, "message": message[:LONGEST], "unfit": False}
+    return {"passed": False, "done": True, "message": message[:LONGEST]}
 
 
 def told(problem: BaseException) -> str:
@@ -140,10 +145,12 @@ def told(problem: BaseException) -> str:
         words = " ".join(str(getattr(problem, "msg", problem)).split())
     except BaseException:
         words = "its message cannot be read"
-    where = f" in line {line} of the cell" if line else ""
+    if isinstance(problem, MemoryError):
+        words = words or "it asks for more memory than there is"
     if isinstance(problem, NameError):
         words += " (other cells give only functions, classes and imports)"
-    return f"{type(problem).__name__}{where}: {words}"
+    where = f" in line {line} of the cell" if line else ""
+    return f"{type(problem).__name__}{where}{': ' if words else ''}{words}"
 
 
 def seed() -> None:
@@ -153,38 +160,30 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-def take_channels() -> tuple[IO[bytes], IO[bytes]]:
-    """Keep standard input and output for the grader; a cell finds nothing there."""
-    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+def main(folder: str, catalogue: str) -> None:
+    """Judge what ``folder/task.json`` holds; write an answer a line to standard output.
+
+    The first is on the notebook's imports. Then comes one for each exercise; "spoiled" in its place
+    means that an earlier cell has changed what this check needs: it has to be judged elsewhere.
+    """
+    grader, channel = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
+    for number in (0, 1, 2):  # a cell finds nothing there
         os.dup2(nothing, number)
-    return questions, answers
-
-
-def listen(questions: IO[bytes]) -> "queue.SimpleQueue[dict[str, Any]]":
-    """Take in questions as they come; when the grader is gone, end, whatever runs."""
-    came: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-
-    def read() -> None:
-        for line in questions:
-            came.put(json.loads(line))
-        os._exit(0)
-
-    threading.Thread(target=read, daemon=True).start()
-    return came
-
-
-def main(catalogue: str = "gptcourse.exercises.catalogue") -> None:
-    """Answer until the grader closes the channel; ``catalogue`` is the module of EXERCISES."""
-    questions, answers = take_channels()
-    came = listen(questions)
+    threading.Thread(target=lambda: (grader.read(), os._exit(0)), daemon=True).start()
+    task = json.loads(Path(folder, "task.json").read_bytes())
+    Path(folder, "task.json").unlink()  # the token in it shows that an answer is none of a cell's
     torch.set_num_threads(1)
     worker = Judge(importlib.import_module(catalogue).EXERCISES)
-    begin, mark, dumps = worker.begin, worker.mark, json.dumps
-    while True:
-        question = came.get()
-        token = question.pop("token")  # shows the grader that this answer is none of a cell's
-        answer = begin(**question) if "imports" in question else mark(**question)
-        answers.write(dumps({**answer, "token": token}).encode() + b"\n")
-        answers.flush()
+    mark, sound, dumps, token = worker.mark, worker.sound, json.dumps, task["token"]
+
+    def say(answer: Answer) -> None:
+        channel.write(dumps({**answer, "token": token}).encode() + b"\n")
+        channel.flush()
+
+    say({"problem": worker.begin(task["imports"], task["definitions"])})
+    for place, (exercise, source) in enumerate(task["cells"].items()):
+        if place and not sound(exercise):
+            say({"spoiled": True})
+            return
+        say(mark(exercise, source, task["others"]))

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from gptcourse.exercises.checks import judge
 from gptcourse.exercises.exercise import Exercise, Function
-from gptcourse.exercises.verdict import judge
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""Find, read and write the course's notebooks in one normal form."""
+"""The notebooks and their cells: found, read, written in one form, and looked into."""
 
+import ast
 import copy
-from collections.abc import Iterable
+import re
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import nbformat.sign
@@ -97,3 +100,81 @@ def normalized(notebook: Notebook) -> Notebook:
             if "metadata" in output:
                 output.metadata = nbformat.from_dict({})
     return notebook
+
+
+# What stands in an exercise's cell
+
+STUB = 'raise NotImplementedError("not done yet")'
+COMMAND = re.compile(r"[%!?]|\w+ *= *[%!]")  # %time, !pip install, x = !ls
+CHECK = re.compile(r"(?m)^[ \t]*check\.(\w+)\(")  # found in a cell that does not parse, too
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def plain_python(source: str) -> str:
+    """The source without IPython's own lines, which are not Python; the lines keep their numbers.
+
+    A source that is Python as it stands stays as it is: there, a line may begin with %.
+    """
+    if parsed(source) is not None:
+        return source
+    return "\n".join(map(_plain_line, source.split("\n")))
+
+
+def _plain_line(line: str) -> str:
+    """Leave out a magic, a command of the shell, a question."""
+    text = line.strip()
+    if COMMAND.match(text) or (text.endswith("?") and not set("#'\"") & set(text)):
+        return line[: len(line) - len(line.lstrip())] + "pass"
+    return line
+
+
+def parsed(source: str) -> ast.Module | None:
+    """The source's tree, or None where it is no Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an escape such as "\\d", in a learner's text
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def checked(source: str) -> str | None:
+    """The exercise whose check a cell calls, the last one if there are several."""
+    names = CHECK.findall(source)
+    return names[-1] if names else None
+
+
+def defines(source: str, name: str) -> bool:
+    """Whether a cell defines this name at its top, even where the cell does not parse."""
+    return bool(re.search(rf"(?m)^(async +def|def|class) +{name}\b|^{name}\b[^=\n]*=(?!=)", source))
+
+
+class Call(NamedTuple):
+    """The call with which a solution cell ends."""
+
+    function: str  # such as "check.causal_weights", or "swap"
+    learners: tuple[str, ...]  # the names my_… and My… among its arguments
+
+
+def last_call(source: str) -> Call | None:
+    """The call on the last line of a cell; None where something else stands there."""
+    tree = parsed(plain_python(source))
+    last = tree.body[-1] if tree and tree.body else None
+    if not isinstance(last, ast.Expr) or not isinstance(last.value, ast.Call):
+        return None
+    given = [*last.value.args, *(keyword.value for keyword in last.value.keywords)]
+    names = [argument.id for argument in given if isinstance(argument, ast.Name)]
+    own = tuple(name for name in names if name.startswith(("my_", "My")))
+    return Call(ast.unparse(last.value.func), own)
+
+
+def learners_functions(tree: ast.Module) -> Iterator[Function]:
+    """Yield what a learner writes: functions my_…, and the method forward of classes My…"""
+    for node in tree.body:
+        if isinstance(node, Function) and node.name.startswith("my_"):
+            yield node
+        elif isinstance(node, ast.ClassDef) and node.name.startswith("My"):
+            for inner in node.body:
+                if isinstance(inner, Function) and inner.name == "forward":
+                    yield inner

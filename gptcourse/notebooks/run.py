@@ -1,0 +1,246 @@
+"""Run the notebooks: a bar while they run, executed copies as pages, and a table at the end."""
+
+import copy
+import html
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ipykernel.kernelspec
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbconvert import HTMLExporter
+from tqdm import tqdm
+
+import gptlib.paths
+from gptcourse import REAL, STORED, paths
+from gptcourse.errors import CourseError
+from gptcourse.notebooks.cells import (
+    Notebook,
+    code_cells,
+    find_notebooks,
+    normalized,
+    read_notebook,
+    write_notebook,
+)
+from gptlib.files import atomic_write
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .4rem .8rem; border-bottom: 1px solid #ccc }
+td:nth-child(2), td:nth-child(3) { font-variant-numeric: tabular-nums }
+.failed { color: #a40000; font-weight: bold }
+"""
+
+# nbconvert puts each drawing into an <img>, which would stand out beyond a narrow window.
+NARROW = "<style>img { max-width: 100%; height: auto }</style>"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one notebook went."""
+
+    name: str
+    cells: int
+    seconds: float
+    problem: str = ""  # empty when every cell ran
+
+    @property
+    def passed(self) -> bool:
+        """Whether every cell ran."""
+        return not self.problem
+
+
+def run_course(
+    wanted: list[str],
+    real: bool = False,
+    notebooks: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Result]:
+    """Run the ``wanted`` notebooks, or all; keep copies in ``runs/course/`` and say how it went.
+
+    Without ``real`` they run as the tests run them: bundled texts, small models, CPU. With it:
+    the real texts, at the size that fits this machine. A notebook that fails does not stop the
+    others; the caller reads ``passed``. Ctrl-C stops the kernel, tells what ran, and passes on.
+    """
+    runs = gptlib.paths.runs_folder().resolve()
+    folder = runs / "course"
+    chosen = find_notebooks(wanted, notebooks)
+    environment = {**(REAL if real else STORED), "GPTLIB_RUNS": str(runs)}
+    results: list[Result] = []
+    try:
+        for number, path in enumerate(chosen, 1):
+            label = f"{number}/{len(chosen)} {path.stem}"
+            results.append(_run_one(path, folder, environment, label))
+    except KeyboardInterrupt:
+        say(f"stopped in {path.stem}")
+        raise
+    finally:
+        write_index(folder, results)
+        say(table(results))
+        say(f"executed copies: {folder / 'index.html'}")
+    return results
+
+
+def _run_one(path: Path, folder: Path, environment: dict[str, str], label: str) -> Result:
+    started = time.monotonic()
+    try:
+        notebook = read_notebook(path)
+    except CourseError as unreadable:
+        return Result(path.stem, 0, 0.0, str(unreadable))
+    cells, problem = len(code_cells(notebook)), ""
+    with _bar(label, cells) as show:
+        try:
+            execute(notebook, path.parent, environment, show)
+        except CourseError as failure:
+            problem = str(failure)
+    write_pages(notebook, path.stem, folder)
+    return Result(path.stem, cells, time.monotonic() - started, problem)
+
+
+@contextmanager
+def _bar(label: str, cells: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar of cells whose clock goes on in a long cell; quiet where nobody watches."""
+    form = "{desc} {bar:20} cell {n_fmt} of {total_fmt}, {elapsed}"
+    disable = gptlib.paths.quiet() or None  # None: where there is no terminal (CI, a file)
+    over = threading.Event()
+    with tqdm(total=cells, desc=label, bar_format=form, disable=disable) as bar:
+
+        def tick() -> None:
+            while not over.wait(1.0):
+                bar.refresh()
+
+        def show(number: int) -> None:
+            bar.n = number
+            bar.refresh()
+
+        clock = threading.Thread(target=tick, daemon=True)
+        clock.start()
+        try:
+            yield show
+        finally:
+            over.set()
+            clock.join()
+
+
+def table(results: list[Result]) -> str:
+    """Return the results as a table of text; a failure's reason stands below it."""
+    width = max([len("notebook"), *(len(result.name) for result in results)])
+    lines = [f"{'notebook':<{width}}  cells  seconds  result"]
+    for result in results:
+        verdict = "passed" if result.passed else "FAILED"
+        row = f"{result.cells:>5}  {result.seconds:>7.1f}  {verdict}"
+        lines.append(f"{result.name:<{width}}  {row}")
+    lines += [f"{result.name}, {result.problem}" for result in results if not result.passed]
+    return "\n".join(lines)
+
+
+class ThisPython(KernelSpecManager):
+    """Starts kernels with this interpreter, whatever kernels are installed for the user."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        """Keep the variables that are added to this process's own."""
+        super().__init__()
+        self.environment = environment
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """Return the kernel of this interpreter, with the environment it is to run in."""
+        described: dict[str, Any] = ipykernel.kernelspec.get_kernel_dict()
+        # What it logs about its connection, and when it is stopped, is no concern of a learner.
+        described["argv"] = [*described["argv"], "--IPKernelApp.log_level=CRITICAL"]
+        described["env"] = self.environment
+        return KernelSpec(resource_dir=ipykernel.kernelspec.RESOURCES, **described)
+
+
+def execute(
+    notebook: Notebook,
+    folder: Path,
+    environment: dict[str, str],
+    show: Callable[[int], None] = lambda number: None,
+    timeout: int | None = None,
+) -> None:
+    """Execute ``notebook`` in place, in a kernel of this very Python that works in ``folder``.
+
+    ``environment`` is added to this process's own; ``show`` is told the number of each cell, from
+    1, as it begins. Raises CourseError that names the cell and the error; the outputs up to there
+    stay in the notebook. Ctrl-C stops the kernel and passes on.
+    """
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython(environment))
+    client = NotebookClient(notebook, km=manager, timeout=timeout, coalesce_streams=True)
+    client.record_timing = False
+    cells = [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    for _, cell in cells:
+        cell.outputs, cell.execution_count = [], None
+    with client.setup_kernel(cwd=str(folder), cleanup_kc=True):
+        for number, (index, cell) in enumerate(cells, 1):
+            show(number)
+            try:
+                client.execute_cell(cell, index)
+            except CellExecutionError as problem:
+                raise CourseError(f"cell {number}: {problem.ename}: {problem.evalue}") from None
+            except (DeadKernelError, TimeoutError) as problem:
+                raise CourseError(f"cell {number}: {problem}") from None
+
+
+def store_outputs(path: Path) -> None:
+    """Execute the notebook at ``path`` as the tests do, and store what it prints.
+
+    Training runs go to a folder that is thrown away. The file is written only when every cell
+    ran: a CourseError leaves it as it was.
+    """
+    notebook = read_notebook(path)
+    with tempfile.TemporaryDirectory() as runs:
+        execute(notebook, path.parent, {**STORED, "GPTLIB_RUNS": runs})
+    write_notebook(path, normalized(notebook))
+
+
+def write_pages(notebook: Notebook, name: str, folder: Path) -> None:
+    """Write the executed ``notebook`` into ``folder``, as a notebook and as a page.
+
+    The page holds the pictures of ``assets/``; the copy finds them from where it lies.
+    """
+    root = paths.ASSETS.parent  # nbconvert takes in no picture from outside this folder
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(
+        _with_pictures_at(notebook, paths.ASSETS.name),
+        resources={"metadata": {"path": str(root), "name": name}},
+    )
+    with atomic_write(folder / f"{name}.html") as file:
+        file.write(page.replace("</head>", NARROW + "</head>", 1).encode("utf-8"))
+    assets = Path(os.path.relpath(paths.ASSETS, folder)).as_posix()
+    write_notebook(folder / f"{name}.ipynb", _with_pictures_at(notebook, assets))
+
+
+def _with_pictures_at(notebook: Notebook, assets: str) -> Notebook:
+    moved = copy.deepcopy(notebook)
+    for cell in moved.cells:
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace("../assets/", f"{assets}/")
+    return moved
+
+
+def write_index(folder: Path, results: list[Result]) -> None:
+    """Write ``index.html``: one row a notebook, with its result and a link to its page."""
+    lines = []
+    for result in results:
+        name, problem = result.name, html.escape(result.problem)
+        page = f'<a href="{name}.html">{name}</a>' if (folder / f"{name}.html").is_file() else name
+        words = f'<span class="failed">failed</span>: {problem}' if problem else "passed"
+        cells = (page, result.cells, f"{result.seconds:.1f}", words)
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n")
+    text = (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        f"<title>The course, run</title>\n<style>{STYLE}</style>\n<h1>The course, run</h1>\n"
+        "<table>\n<tr><th>notebook</th><th>cells</th><th>seconds</th><th>result</th></tr>\n"
+        f"{''.join(lines)}</table>\n</html>\n"
+    )
+    with atomic_write(folder / "index.html") as file:
+        file.write(text.encode("utf-8"))

@@ -1,0 +1,61 @@
+"""The packages stay small: each folder has a budget of lines, which only a decision raises.
+
+A folder that has become smaller gets its new size here in the commit that earned it. Where the
+redesign wants to arrive: gptlib at 5,300 lines, gptcourse at 4,800.
+"""
+
+import pytest
+
+from gptcourse.paths import REPOSITORY
+
+BUDGETS = {
+    "gptlib": 10_400,
+    "gptlib/tokenizer": 1_040,
+    "gptlib/data": 2_650,
+    "gptlib/training": 1_920,
+    "gptlib/pretrained": 890,
+    "gptlib/commands": 950,
+    "gptlib/cli": 640,
+    "gptcourse": 7_760,
+    "gptcourse/exercises": 4_660,
+    "gptcourse/notebooks": 1_120,
+    "gptcourse/grading": 740,
+    "gptcourse/reference_runs": 670,
+    "tests": 18_700,
+}
+SLACK = 0.05  # the share of a budget that may be left over before it has to be lowered
+
+
+def lines(folder):
+    """Lines of Python in a folder of the repository, with all below it."""
+    files = (REPOSITORY / folder).rglob("*.py")
+    return sum(file.read_text(encoding="utf-8").count("\n") for file in files)
+
+
+def complaint(folder, count, budget):
+    """What is said of a folder that is too large, or so small that its budget is no longer one."""
+    if count > budget:
+        return f"{folder} has {count:,} lines, its budget is {budget:,}: make it smaller"
+    if count < budget * (1 - SLACK):
+        return f"{folder} has {count:,} lines: lower its budget of {budget:,} to that"
+    return None
+
+
+@pytest.mark.parametrize("folder", BUDGETS)
+def test_a_folder_keeps_its_budget(folder):
+    assert complaint(folder, lines(folder), BUDGETS[folder]) is None
+
+
+def test_every_folder_of_the_packages_has_a_budget():
+    folders = {
+        file.parent.relative_to(REPOSITORY).as_posix()
+        for package in ("gptlib", "gptcourse")
+        for file in (REPOSITORY / package).rglob("*.py")
+    }
+    assert folders <= set(BUDGETS)
+
+
+def test_growth_and_a_forgotten_budget_are_told():
+    assert "make it smaller" in complaint("a", 101, 100)
+    assert "lower its budget" in complaint("a", 94, 100)
+    assert complaint("a", 96, 100) is None

@@ -1,0 +1,116 @@
+"""Special tokens of other names: what ends, begins and pads a text comes in and goes out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_export import SMALL, opened
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers_twin import twins
+
+from gptlib.config import GPTConfig
+from gptlib.errors import PretrainedError
+from gptlib.generation import generate_text
+from gptlib.pretrained.export import export_model
+from gptlib.pretrained.tokenizer_files import read_tokenizer, write_tokenizer
+from gptlib.pretrained.weights import import_model
+from gptlib.tokenizer import BPETokenizer, load_tokenizer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TOKENS = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+PROMPT = "wesh rak"
+FILES = (
+    *("tokenizer_config.json", "special_tokens_map.json"),
+    *("config.json", "generation_config.json"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model that ends each text at once, as transformers saves it, its roles in every file."""
+    ours = BPETokenizer.from_merges(BPETokenizer.train(PROMPT * 9, 260).merges, [*TOKENS.values()])
+    _, model = twins(
+        GPTConfig.from_dict({**SMALL.to_dict(), "vocab_size": ours.vocab_size}), 0.3, torch.float64
+    )
+    ids = {f"{role}_id": ours.special_tokens[token] for role, token in TOKENS.items()}
+    del ids["unk_token_id"]
+    with torch.no_grad():
+        model.transformer.ln_f.bias += 99 * model.transformer.wte.weight[ids["eos_token_id"]]
+    for name, token_id in ids.items():
+        setattr(model.config, name, token_id)
+        setattr(model.generation_config, name, token_id)
+    model.save_pretrained(tmp_path / "theirs")
+    write_tokenizer(tmp_path / "made", ours, 96)
+    words = PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "made" / "tokenizer.json"))
+    words.add_special_tokens(TOKENS)
+    words.save_pretrained(tmp_path / "theirs")
+    change(tmp_path / "theirs" / "special_tokens_map.json", **TOKENS)
+    return tmp_path / "theirs"
+
+
+def change(path: Path, **values: Any) -> None:
+    """Set fields of a JSON file, which need not be there; None takes one out."""
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    content = {name: value for name, value in {**content, **values}.items() if value is not None}
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_text_ends_where_any_of_the_files_says(file: str, folder: Path) -> None:
+    theirs, words = opened(folder), AutoTokenizer.from_pretrained(folder)
+    prompt = words(PROMPT, return_tensors="pt")
+    assert theirs.generate(**prompt, do_sample=False)[0, -1] == words.eos_token_id
+    for other in set(FILES) - {file}:
+        change(folder / other, **dict.fromkeys([*TOKENS, *(f"{role}_id" for role in TOKENS)]))
+    model, tokenizer = import_model(folder, torch.float64)
+    assert tokenizer is not None and tokenizer.end_of_text == words.eos_token_id
+    assert generate_text(model, tokenizer, PROMPT, temperature=0) == [PROMPT]
+
+
+def test_every_role_goes_out_again(folder: Path, tmp_path: Path) -> None:
+    export_model(tmp_path / "out", *import_model(folder, torch.float64))
+    words = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert {role: getattr(words, role) for role in TOKENS} == TOKENS
+    there = json.loads((folder / "config.json").read_text())
+    for file in ("config.json", "generation_config.json"):
+        content = json.loads((tmp_path / "out" / file).read_text())
+        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            assert content[name] == there[name] != None  # noqa: E711, one chain
+
+
+def test_a_run_keeps_the_roles(folder: Path, tmp_path: Path) -> None:
+    tokenizer = read_tokenizer(folder)
+    assert isinstance(tokenizer, BPETokenizer) and tokenizer.roles == TOKENS
+    tokenizer.save(tmp_path / "tokenizer")
+    again = load_tokenizer(tmp_path / "tokenizer")
+    assert isinstance(again, BPETokenizer) and again.roles == TOKENS
+    assert again.end_of_text == tokenizer.end_of_text
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "message"),
+    [
+        ("tokenizer_config.json", {"eos_token": "<end>"}, "the eos_token '<end>' is no special"),
+        ("tokenizer_config.json", {"pad_token": {"content": "e"}}, "the pad_token 'e' is no"),
+        ("special_tokens_map.json", {"bos_token": ["<s>"]}, r"the bos_token \['<s>'\] is no"),
+        ("config.json", {"eos_token_id": 257}, "ends a text at token 257, its tokenizer at "),
+        ("generation_config.json", {"eos_token_id": [0, 1]}, "ends a text at token 0, its token"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_by_name(
+    file: str, values: dict[str, Any], message: str, folder: Path
+) -> None:
+    change(folder / file, **values)
+    with pytest.raises(PretrainedError, match=message) as refusal:
+        import_model(folder)
+    assert file in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_an_id_that_no_token_has_ends_nothing(folder: Path) -> None:
+    """GPT2Config says 50,256 where nobody has set it."""
+    change(folder / "config.json", eos_token_id=50_256, bos_token_id=50_256)
+    tokenizer = read_tokenizer(folder)
+    assert tokenizer is not None and tokenizer.end_of_text == tokenizer.special_tokens["</s>"]
