@@ -373,7 +373,7 @@ def by_sorting(piece_counts: Pieces) -> BytePair | None:
 def best_pair_as_the_package(piece_counts: Pieces) -> BytePair | None:
     """Numbered tokens, and a queue that hands out the winner."""
     tokens = sorted({token for piece in piece_counts for token in piece})
-    order, number = [bpe.tie_order(token) for token in tokens], tokens.index
+    order, number = [bpe.Descending(token) for token in tokens], tokens.index
     counts = {(number(a), number(b)): n for (a, b), n in count_pairs(piece_counts).items()}
     queue = [(-n, order[a], order[b], (a, b)) for (a, b), n in counts.items()]
     heapq.heapify(queue)

@@ -14,7 +14,6 @@ import regex
 from gptlib.errors import TokenizerError
 
 Pair = tuple[int, int]
-Queue = list[tuple[int, tuple[int, ...], tuple[int, ...], Pair]]  # (−count, order of each, pair)
 
 # GPT-2's own pattern (Radford et al. 2019, encoder.py). A piece is an English ending ('s, 'll),
 # or letters, or digits, or other signs, each with the one space before it; or white space. What
@@ -189,9 +188,13 @@ def merge(
     return made
 
 
-def tie_order(token: bytes) -> tuple[int, ...]:
-    """A key that sorts tokens from the greatest to the least: a queue's smallest comes first."""
-    return (*(-byte for byte in token), 1)  # 1: a longer token comes before its own beginning
+class Descending(bytes):
+    """A token that sorts before all smaller ones: a queue hands out its smallest entry first."""
+
+    __lt__ = bytes.__gt__
+
+
+Queue = list[tuple[int, Descending, Descending, Pair]]  # (−count, left, right, their ids)
 
 
 def best_pair(queue: Queue, pair_counts: Mapping[Pair, int]) -> Pair | None:
@@ -224,7 +227,7 @@ def train_bpe(piece_counts: Mapping[bytes, int], n_merges: int) -> list[tuple[by
         counts += [count] * (len(piece) + 1)
     pair_counts, places = count_pairs(ids, counts)
     tokens = [bytes([byte]) for byte in range(256)]
-    order = [tie_order(token) for token in tokens]
+    order = [Descending(token) for token in tokens]
     queue: Queue = [
         (-count, order[left], order[right], (left, right))
         for (left, right), count in pair_counts.items()
@@ -234,7 +237,7 @@ def train_bpe(piece_counts: Mapping[bytes, int], n_merges: int) -> list[tuple[by
     while len(merges) < n_merges and (pair := best_pair(queue, pair_counts)):
         merges.append((tokens[pair[0]], tokens[pair[1]]))
         tokens.append(tokens[pair[0]] + tokens[pair[1]])
-        order.append(tie_order(tokens[-1]))
+        order.append(Descending(tokens[-1]))
         made = merge(pair, places.pop(pair), ids, counts, tokens, pair_counts)
         places.update(made)
         for left, right in made:

@@ -130,7 +130,7 @@ class BPETokenizer(Tokenizer):
         check_vocabulary(self.vocabulary, tokens, special_tokens)
         # Merging counts in its own ids (bytes, then merges by age); GPT-2 numbers bytes otherwise.
         self._id_of = [self.vocabulary[token] for token in tokens]
-        self._known: dict[str, list[int]] = {}  # the ids of pieces that were met
+        self._known: dict[str, tuple[int, ...]] = {}  # the ids of pieces that were met
         by_id = {i: token for token, i in self.vocabulary.items()}
         by_id |= {i: token.encode() for token, i in special_tokens.items()}
         super().__init__(f"bpe-{len(by_id)}", [by_id[i] for i in sorted(by_id)], special_tokens)
@@ -200,15 +200,15 @@ class BPETokenizer(Tokenizer):
                 ids += self._known.get(piece) or self._encode_new(piece)
         return ids
 
-    def _encode_new(self, piece: str) -> list[int]:
+    def _encode_new(self, piece: str) -> tuple[int, ...]:
         """The ids of a piece that was not met before, or not lately."""
         token = piece.encode()
         whole = self.vocabulary.get(token)
         if whole is not None:  # most words are a token: no merge need be replayed
-            ids = [whole]
+            ids: tuple[int, ...] = (whole,)
         else:
             encode = bpe.encode_piece if len(token) <= 256 else bpe.encode_long_piece
-            ids = [self._id_of[i] for i in encode(token, self._merged)]
+            ids = tuple([self._id_of[i] for i in encode(token, self._merged)])
         if len(piece) <= 64:  # longer ones hardly come twice
             if len(self._known) >= REMEMBERED:
                 self._known.clear()  # or a stream of any size would fill the memory

@@ -164,9 +164,9 @@ def check_vocabulary(
         if token in tokens:
             raise TokenizerError(f"token {token!r} has no id: add it to the vocabulary")
         raise TokenizerError(f"no merge makes token {token!r}: add the merge or drop the token")
-    spelled = {bytes_to_unicode(token) for token in tokens}  # two that vocab.json could not part
-    for special in special_tokens:
-        if special in spelled or not special:
+    for special in special_tokens:  # vocab.json could not tell it from a token of that spelling
+        spelled = all(character in CHARACTER_TO_BYTE for character in special)
+        if not special or (spelled and unicode_to_bytes(special) in tokens):
             raise TokenizerError(
                 f"special token {special!r} is empty or an ordinary token: choose another"
             )
