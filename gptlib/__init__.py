@@ -8,9 +8,9 @@ The files stand in the order of the course; each imports only from those before 
     generation                                  logits → text             notebook 04
     kv_cache, inference                         the same, faster          notebook 08
     data, training                              text → a trained model    notebooks 05, 09
-    planning                                    what a run will need
-    recordings, plots                           curves, kept, judged and drawn
-    course, commands, cli                       the notebooks and ``python -m gptlib``
+    planning, plots                             what a run will need, and its curves
+    pretrained                                  others' weights, and ours for others   notebook 08
+    commands, cli                               ``python -m gptlib``
 """
 
 import os
