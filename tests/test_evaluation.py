@@ -5,12 +5,14 @@ import math
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils.data import TensorDataset
 
 from gptlib.config import GPTConfig
+from gptlib.data.dataset import TokenDataset
 from gptlib.errors import TrainingDiverged
 from gptlib.model import GPT
 from gptlib.training.clipping import clip_gradients, gradient_norm
-from gptlib.training.evaluation import evaluate
+from gptlib.training.evaluation import evaluate, subsample
 from gptlib.training.loss import next_token_loss
 
 TINY = GPTConfig(vocab_size=11, context_length=8, n_layers=2, n_heads=2, width=6, dropout=0.5)
@@ -19,8 +21,7 @@ TINY = GPTConfig(vocab_size=11, context_length=8, n_layers=2, n_heads=2, width=6
 @pytest.fixture
 def windows():
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, 11, (5, 9), generator=generator)
-    return ids[:, :-1], ids[:, 1:]
+    return TokenDataset(torch.randint(0, 11, (41,), generator=generator), 8)  # five
 
 
 class Fixed(torch.nn.Module):
@@ -38,7 +39,7 @@ class Fixed(torch.nn.Module):
 
 def test_the_loss_is_the_mean_surprise(windows):
     model = GPT(TINY, seed=3).eval()
-    x, y = windows
+    x, y = windows[:]
     surprises = -model(x).softmax(-1).gather(-1, y[..., None]).log()
     assert next_token_loss(model, x, y).item() == pytest.approx(surprises.mean().item(), rel=1e-6)
 
@@ -46,28 +47,30 @@ def test_the_loss_is_the_mean_surprise(windows):
 def test_a_model_that_knows_nothing_loses_ln_v(windows):
     model = GPT(TINY).eval()
     model.token_embedding.weight.data.zero_()
-    assert next_token_loss(model, *windows).item() == pytest.approx(math.log(11), rel=1e-6)
+    assert next_token_loss(model, *windows[:]).item() == pytest.approx(math.log(11), rel=1e-6)
 
 
 def test_evaluation_is_a_mean_over_tokens_not_over_batches():
     # one batch of two windows with loss 2, one of one window with loss 5: 3, not 3.5
     x = torch.tensor([[2, 2], [2, 2], [5, 5]])
-    assert evaluate(Fixed(), x, torch.zeros_like(x), batch_size=2) == pytest.approx(3.0)
+    assert evaluate(Fixed(), TensorDataset(x, torch.zeros_like(x)), batch_size=2) == pytest.approx(
+        3.0
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 99])
 def test_the_batch_size_does_not_change_the_result(windows, batch_size):
     model = GPT(TINY, seed=3)
-    whole = evaluate(model, *windows, batch_size=5)
-    assert evaluate(model, *windows, batch_size=batch_size) == pytest.approx(whole, rel=1e-6)
+    whole = evaluate(model, windows, batch_size=5)
+    assert evaluate(model, windows, batch_size=batch_size) == pytest.approx(whole, rel=1e-6)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_leaves_no_trace(windows, training):
     model = GPT(TINY, seed=3).train(training)
     before, stream = [p.clone() for p in model.parameters()], torch.get_rng_state()
-    first = evaluate(model, *windows)
-    assert evaluate(model, *windows) == first  # no dropout
+    first = evaluate(model, windows)
+    assert evaluate(model, windows) == first  # no dropout
     assert model.training is training
     assert torch.equal(torch.get_rng_state(), stream)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
@@ -77,15 +80,22 @@ def test_evaluation_leaves_no_trace(windows, training):
 def test_no_gradient_is_prepared(windows):
     model, outputs = GPT(TINY), []
     model.ln_final.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    evaluate(model, *windows)
+    evaluate(model, windows)
     assert outputs and not any(output.requires_grad for output in outputs)
 
 
 def test_the_mode_comes_back_after_an_error(windows):
     model = GPT(TINY).train()
     with pytest.raises(ValueError, match="targets"):
-        evaluate(model, windows[0], windows[1][:, :3])
+        x, y = windows[:]
+        evaluate(model, TensorDataset(x, y[:, :3]))
     assert model.training
+
+
+def test_a_subsample_is_taken_at_even_distances():
+    data = TokenDataset(range(101), 10)
+    assert [x[0].item() // 10 for x, _ in subsample(data, 4)] == [0, 2, 5, 7]
+    assert all(subsample(data, count) is data for count in (0, 10, 99))
 
 
 def gradients(*values):
@@ -113,7 +123,8 @@ def test_a_short_gradient_is_left_alone():
 def test_clipping_equals_torch_own(windows):
     model, twin = GPT(TINY, seed=4).eval(), GPT(TINY, seed=4).eval()
     for m in (model, twin):
-        F.cross_entropy(m(windows[0]).flatten(0, 1), windows[1].flatten()).backward()
+        x, y = windows[:]
+        F.cross_entropy(m(x).flatten(0, 1), y.flatten()).backward()
     before, after = clip_gradients(model, 0.01)
     assert before == pytest.approx(torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.01).item())
     assert gradient_norm(model).item() == pytest.approx(after, rel=1e-5) == 0.01

@@ -17,7 +17,7 @@ from gptlib.training.step import training_step
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-BATCH = [(TRAIN[0][:4], TRAIN[1][:4])]
+BATCH = [TRAIN[:4]]
 
 
 def step(precision, model=None):
