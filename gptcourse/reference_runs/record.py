@@ -9,7 +9,7 @@ from gptcourse.reference_runs.recording import load_recording, recording_of, sav
 from gptlib.commands.material import Material, choose_tokenizer, of_prepared, of_text
 from gptlib.config import GPTConfig, TrainingConfig, require
 from gptlib.data.corpora import Corpus, load_corpus
-from gptlib.data.prepared import SHARDS, Prepared, open_prepared
+from gptlib.data.prepare import SHARDS, PreparedCorpus, open_prepared
 from gptlib.environment import choose_device
 from gptlib.errors import ConfigError
 from gptlib.model import GPT
@@ -108,7 +108,7 @@ def material_for(
     return of_prepared(corpus, about["context_length"])
 
 
-def corpus_of(about: dict[str, Any], source: str, name: str | None) -> Corpus | Prepared:
+def corpus_of(about: dict[str, Any], source: str, name: str | None) -> Corpus | PreparedCorpus:
     """What to train on; the source's own must be the very same."""
     if name is not None:
         return load_corpus(name)

@@ -36,6 +36,6 @@ def read_file(path: Path) -> str:
     """A text file, read as training reads it."""
     if not path.exists() or path.is_dir():
         raise CorpusError(f"no text file {path}: give one in UTF-8, or - for standard input")
-    from gptlib.data.reading import text_blocks
+    from gptlib.data.readers import read_text
 
-    return "".join(text_blocks(path))
+    return read_text(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.data.cleaning import printable
-from gptlib.data.prepared import SHARDS, TOKENIZER, open_prepared, read_report
+from gptlib.data.prepare import SHARDS, TOKENIZER, open_prepared, read_report
 from gptlib.data.shards import INDEX, ShardIndex, open_shards, read_index, verify_shards
 from gptlib.data.split import FEWEST_DOCUMENTS, SPLITS
 from gptlib.errors import ShardError

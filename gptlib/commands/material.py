@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from gptlib.data.corpora import Corpus, load_corpus
 from gptlib.data.dataset import TokenDataset, encode_documents
-from gptlib.data.prepared import Prepared, is_prepared, open_prepared
-from gptlib.data.split import split
+from gptlib.data.prepare import PreparedCorpus, is_prepared, open_prepared
+from gptlib.data.split import split_documents
 from gptlib.errors import ConfigError, TextTooShort
 from gptlib.tokenizer import CharacterTokenizer, Tokenizer, load_tokenizer
 
@@ -17,7 +17,7 @@ class Material(NamedTuple):
     train: TokenDataset
     validation: TokenDataset
     tokenizer: Tokenizer
-    source: Corpus | Prepared
+    source: Corpus | PreparedCorpus
 
 
 def material_of(
@@ -56,7 +56,7 @@ def material_of(
     return of_text(corpus, choose_tokenizer(tokenizer_name or "gpt2", corpus), context_length)
 
 
-def of_prepared(prepared: Prepared, context_length: int) -> Material:
+def of_prepared(prepared: PreparedCorpus, context_length: int) -> Material:
     """The windows of a prepared folder, left on the disk."""
     train, validation = (prepared.dataset(part, context_length) for part in ("train", "validation"))
     return Material(train, validation, prepared.tokenizer, prepared)
@@ -66,7 +66,9 @@ def of_text(corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> Materi
     """The windows of a text, in memory."""
     train, validation = (
         cut(corpus, part, encode_documents(tokenizer, documents), context_length)
-        for part, documents in zip(("training", "held-out"), split(corpus), strict=True)
+        for part, documents in zip(
+            ("training", "held-out"), split_documents(corpus.documents), strict=True
+        )
     )
     return Material(train, validation, tokenizer, corpus)
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from gptlib.commands.inspecting import lines_about
 from gptlib.data.cleaning import Cleaner, darija_cleaner, text_cleaner
-from gptlib.data.corpora import open_corpus
-from gptlib.data.prepared import is_prepared
-from gptlib.data.preparing import check_choices, prepare
+from gptlib.data.corpora import find_corpus
+from gptlib.data.prepare import check_choices, is_prepared, prepare
 from gptlib.errors import ConfigError
 from gptlib.files import check_absent
 from gptlib.tokenizer import Tokenizer, load_tokenizer
@@ -58,11 +57,11 @@ def prepare_corpus(
     Args:
         corpus_name: a name, an address or a path.
         out: the new folder.
-        choice: what of the corpus to read, see :func:`gptlib.data.corpora.open_corpus`.
+        choice: what of the corpus to read, see :func:`gptlib.data.corpora.stream_corpus`.
         cleaning: how to clean it.
         tokenizer: gpt2 or a folder; None for `vocab_size`, and gpt2 without it.
         vocab_size: tokens of a vocabulary to train.
-        splitting: the other arguments of :func:`gptlib.data.preparing.prepare`.
+        splitting: the other arguments of :func:`gptlib.data.prepare.prepare`.
     """
     started = time.monotonic()
     check_absent(out)
@@ -75,12 +74,12 @@ def prepare_corpus(
     chosen = choose_tokenizer(tokenizer, vocab_size)
     check_choices(chosen, splitting["n_shards"], splitting["drop_shared"])
     separator = line_ends(choice["separator"], corpus_name)
-    corpus = open_corpus(corpus_name, **{**choice, "separator": separator})
-    source = f"{corpus.name}: {corpus.source} ({corpus.licence})"
-    report = prepare(corpus.documents, out, chosen, cleaner, source=source, **splitting)
+    spec = find_corpus(corpus_name, separator, choice["language"])
+    documents = spec.stream(choice["documents"])
+    index, report = prepare(documents, out, chosen, cleaner, source=str(spec), **splitting)
     if cleaner:
         print(cleaner.report.table(), end="\n\n")
-    print("\n".join(lines_about(report.index, report.to_dict())))
+    print("\n".join(lines_about(index, report)))
     print(f"took     {time.monotonic() - started:,.0f} s")
     print(f"look     python -m gptlib inspect {quoted(out)}")
     print(f"train    python -m gptlib train --data {quoted(out)}")

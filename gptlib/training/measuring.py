@@ -7,7 +7,7 @@ import torch
 import gptlib
 from gptlib.config import TrainingConfig
 from gptlib.data.corpora import Corpus
-from gptlib.data.prepared import Prepared
+from gptlib.data.prepare import PreparedCorpus
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
@@ -22,7 +22,7 @@ def about_run(
     config: TrainingConfig,
     precision: Precision,
     context_length: int,
-    corpus: Corpus | Prepared | None,
+    corpus: Corpus | PreparedCorpus | None,
     tokenizer: Tokenizer | None,
 ) -> Row:
     """The first line of the metrics: what the curves cannot be read without.

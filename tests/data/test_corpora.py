@@ -14,8 +14,13 @@ from pyarrow import parquet
 from gptlib import paths
 from gptlib.data import corpora
 from gptlib.data.corpora import CORPORA, Corpus, load_corpus
-from gptlib.data.reading import read_documents
+from gptlib.data.readers import stream_documents
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
+
+
+def list_of(path):
+    return list(stream_documents(path))
+
 
 TEXT = b"It was a short story.\n"
 
@@ -45,7 +50,7 @@ def short_verdict(monkeypatch):
 @pytest.mark.parametrize("name", ["sample-story", "sample-articles", "sample-darija"])
 def test_samples_load_without_network_or_data_folder(name, own_machine):
     corpus = load_corpus(name)
-    assert corpus.name == name and corpus.licence == "MIT" and not own_machine
+    assert corpus.name == name and corpus.license == "MIT" and not own_machine
     assert all(document.strip() for document in corpus.documents)
 
 
@@ -64,7 +69,7 @@ def test_a_stored_text_is_used(own_machine, short_verdict, tmp_path):
     (tmp_path / "the-verdict.txt").write_bytes(TEXT)
     corpus = load_corpus("the-verdict")
     assert corpus.documents == [TEXT.decode()] and not own_machine
-    assert corpus.licence == "public domain"
+    assert corpus.license == "public domain"
 
 
 def test_a_missing_text_is_downloaded_into_the_data_folder(
@@ -118,13 +123,20 @@ def test_bundled_texts_stand_in_outright(own_machine, monkeypatch, capsys):
 
 
 def test_every_stand_in_comes_with_the_course():
-    for entry in CORPORA.values():
-        assert entry.stand_in is None or CORPORA[entry.stand_in].stand_in is None
+    for spec in CORPORA.values():
+        assert spec.fallback is None or CORPORA[spec.fallback].fallback is None
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(CorpusError, match=r"no corpus 'the-veredict': give one of the-verdict, "):
+    words = (
+        r"no corpus 'the-veredict', .* \(did you mean the-verdict\?\): give one of the-verdict, "
+    )
+    with pytest.raises(CorpusError, match=words):
         load_corpus("the-veredict")
+    with pytest.raises(
+        CorpusError, match=r"no corpus '', and no file or folder of that name: give"
+    ):
+        load_corpus("")
 
 
 def test_the_fingerprint_is_that_of_the_documents():
@@ -160,22 +172,22 @@ def test_jsonl_gives_back_what_was_written(documents):
         path = Path(folder) / "rows.jsonl"
         lines = [json.dumps({"title": "t", "text": text}) for text in documents]
         path.write_text("\n".join(lines), encoding="utf-8")
-        assert read_documents(path) == [text.replace("\r\n", "\n") for text in documents]
+        assert list_of(path) == [text.replace("\r\n", "\n") for text in documents]
 
 
 def test_the_only_column_of_strings_serves_as_text(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"id": 1, "Text": "one"}\n\n{"id": 2, "Text": "two"}\n')
-    assert read_documents(path) == ["one", "two"]
+    assert list_of(path) == ["one", "two"]
     path = tmp_path / "rows.parquet"
     parquet.write_table(pyarrow.table({"id": [1, 2], "Text": ["one", "two"]}), path)
-    assert read_documents(path) == ["one", "two"]
+    assert list_of(path) == ["one", "two"]
 
 
 def test_parquet_reads_its_text_column(tmp_path):
     path = tmp_path / "rows.parquet"
     parquet.write_table(pyarrow.table({"title": ["a", "b"], "text": ["وحد", "two"]}), path)
-    assert read_documents(path) == ["وحد", "two"]
+    assert list_of(path) == ["وحد", "two"]
 
 
 def test_a_folder_is_read_by_name(tmp_path):
