@@ -110,14 +110,11 @@ def norm_of_norms(gradients: Gradients, limit: float) -> float:
 
 
 def by_torch(gradients: Gradients, limit: float) -> Tensor:
-    """PyTorch's two halves."""
-    present = [gradient for gradient in gradients if gradient is not None]
-    norm = torch.nn.utils.get_total_norm(present)
-    if norm.isfinite():
-        parameters = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in present]
-        for parameter, gradient in zip(parameters, present, strict=True):
-            parameter.grad = gradient
-        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    """PyTorch's norm, and a factor that is 1 for a short one."""
+    norm = torch.nn.utils.get_total_norm(g for g in gradients if g is not None)
+    for gradient in gradients:
+        if gradient is not None and norm.isfinite():
+            gradient.mul_((limit / norm).clamp(max=1))
     return norm
 
 
@@ -149,16 +146,14 @@ def shapes_of_models() -> Iterator[Case]:
     by_hand = GPTConfig(vocab_size=10, context_length=8, n_layers=1, n_heads=1, width=4)
     yield Case("the one by hand, T 2", (by_hand, 2))
     yield Case("GPT-2, T 128", (GPTConfig.named("gpt2"), 128))
-    for V, length, L, H, C, T in (
+    for V, context, L, H, C, T in (
         (500, 48, 3, 2, 64, 20),
         (61, 64, 6, 4, 96, 64),
         (1_000, 40, 1, 5, 35, 7),
         (97, 16, 4, 1, 24, 1),
     ):
-        config = GPTConfig(
-            vocab_size=V, context_length=length, n_layers=L, n_heads=H, width=C, dropout=0.0
-        )
-        yield Case(f"V {V:,}, L {L}, H {H}, D {C // H}, T {T}", (config, T))
+        label = f"V {V:,}, L {L}, H {H}, D {C // H}, T {T}"
+        yield Case(label, (GPTConfig(V, context, L, H, C, dropout=0.0), T))
 
 
 FLOPS_MISTAKES = """
@@ -204,11 +199,6 @@ the model's context length instead of the T that was given.
 """
 
 
-def flops_by_the_package(config: GPTConfig, T: int) -> int:
-    """The package's, with T always given."""
-    return flops.flops_per_token(config, T)
-
-
 def by_parts(config: GPTConfig, T: int) -> int:
     """Three times what each part costs forward."""
     C, L = config.width, config.n_layers
@@ -224,7 +214,7 @@ FLOPS_PER_TOKEN = Exercise(
     right=flops_per_token,
     cases=shapes_of_models,
     mistakes=mistakes(flops_per_token, FLOPS_MISTAKES),
-    also_right=(flops_by_the_package, by_parts),
+    also_right=(flops.flops_per_token, by_parts),
 )
 
 
@@ -244,13 +234,13 @@ def throughput(shape: Shape, seconds: float, flops_per_token: float, peak: float
 def steps() -> Iterator[Case]:
     """The log of section 4, and steps in which A, B and T differ pairwise."""
     yield Case("the log of section 4", ((1, 8, 256), 0.39605, 614.1e6, 5.2e12))
-    for shape, seconds, cost, peak in (
+    for shape, *others in (
         ((4, 2, 64), 0.8, 3e6, 2e11),
         ((8, 5, 128), 2.5, 855e6, 3.12e14),
         ((3, 1, 50), 0.02, 4e5, 1e10),
     ):
-        A, B, T = shape
-        yield Case(f"{A} micro-batches of {B} windows of {T}", (shape, seconds, cost, peak))
+        label = "{} micro-batches of {} windows of {}".format(*shape)
+        yield Case(label, (shape, *others))
 
 
 def accumulation_forgotten(
@@ -285,19 +275,14 @@ seconds per token instead of tokens per second.
 
 
 def added_up(shape: Shape, seconds: float, flops_per_token: float, peak: float) -> Figures:
-    """A loop over the micro-batches."""
-    tokens = 0
-    for _ in range(shape[0]):
-        tokens += shape[1] * shape[2]
+    """A sum over the micro-batches."""
+    tokens = sum(shape[1] * shape[2] for _ in range(shape[0]))
     return tokens / seconds, flops_per_token * tokens / seconds / peak
 
 
-def by_the_ceiling(
-    shape: Shape, seconds: float, flops_per_token: float, peak: float
-) -> list[float]:
+def by_ceiling(shape: Shape, seconds: float, flops_per_token: float, peak: float) -> list[float]:
     """Utilisation as the share of the speed that the peak would allow."""
-    A, B, T = shape
-    rate = A * B * T / seconds
+    rate = math.prod(shape) / seconds
     return [rate, rate / (peak / flops_per_token)]
 
 
@@ -309,7 +294,7 @@ THROUGHPUT = Exercise(
     right=throughput,
     cases=steps,
     mistakes=(accumulation_forgotten, *mistakes(throughput, THROUGHPUT_MISTAKES)),
-    also_right=(added_up, by_the_ceiling),
+    also_right=(added_up, by_ceiling),
     given=accumulation_forgotten,
 )
 
@@ -390,11 +375,8 @@ medicine, but asked is "something else" wherever this run's fault is not.
 
 def first_step_alone(run: list[Row], healthy: list[Row]) -> str:
     """Before the first update only the fault and the seed differ."""
-    first = {name: curve(run, name)[1][0] for name in ("loss", "gradient_norm")}
-    sound = {name: curve(healthy, name)[1][0] for name in first}
-    if first["gradient_norm"] < 2.5 * sound["gradient_norm"]:
-        return "something else"
-    return CAUSE if first["loss"] < 1.5 * sound["loss"] else "something else"
+    first = {name: ratios(run, healthy, name)[0] for name in ("loss", "gradient_norm")}
+    return CAUSE if first["gradient_norm"] > 2.5 and first["loss"] < 1.5 else "something else"
 
 
 def never_near_the_healthy_norm(run: list[Row], healthy: list[Row]) -> str:
