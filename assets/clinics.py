@@ -17,7 +17,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from gptcourse.exercises.clinic import Clinic, save
+from gptcourse.exercises.diagnose import Clinic, save
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.split import split

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from gptcourse import paths
-from gptcourse.exercises.catalogue import EXERCISES
-from gptcourse.exercises.checks import judge, sentence
-from gptcourse.exercises.clinic import (
+from gptcourse.exercises.checks import EXERCISES, judge, sentence
+from gptcourse.exercises.diagnose import (
     KEPT,
     OTHERWISE,
     load_clinic,

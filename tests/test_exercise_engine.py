@@ -19,8 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from gptcourse import check
 from gptcourse.exercises import exercise as exercise_file
-from gptcourse.exercises.catalogue import EXERCISES
-from gptcourse.exercises.checks import judge, sentence
+from gptcourse.exercises.checks import EXERCISES, judge, sentence
 from gptcourse.exercises.compare import difference
 from gptcourse.exercises.exercise import Case, Exercise, outcomes
 
@@ -213,7 +212,7 @@ def cases():
     yield Case("three numbers", ([1, 2, 3],))
 
 
-EXERCISE = Exercise("doubled", "02_attention", 1, 5, doubled, cases, mistakes=(squared, crashing))
+EXERCISE = Exercise("doubled", "02_attention", doubled, cases, mistakes=(squared, crashing))
 
 
 def wrong(function, exercise=EXERCISE):
@@ -267,7 +266,7 @@ def letter(answers, sentence=None):
 def test_of_two_slips_at_once_the_first_is_named_where_no_other_is_as_likely(answers, known, named):
     places = lambda: (Case(str(place), (place,)) for place in range(10))  # noqa: E731
     mistakes = tuple(letter(wrong, f"Known mistake {n}.") for n, wrong in enumerate(known))
-    exercise = Exercise("f", "02_attention", 1, 5, letter("a" * 10), places, mistakes)
+    exercise = Exercise("f", "02_attention", letter("a" * 10), places, mistakes)
     message = judge(exercise, letter(answers)).message
     expected = [] if named is None else [f"Known mistake {named}."]
     assert [line.strip() for line in message.splitlines() if "Known" in line] == expected
@@ -370,7 +369,7 @@ def test_an_error_that_was_expected_is_compared_by_its_class():
     def first(numbers):
         return numbers.index(7)
 
-    exercise = Exercise("doubled", "02_attention", 1, 5, first, cases, mistakes=())
+    exercise = Exercise("doubled", "02_attention", first, cases, mistakes=())
     assert judge(exercise, lambda numbers: numbers.index(8)).passed
     assert "expected the error ValueError, came no error" in wrong(lambda n: 1, exercise)
     assert "expected the error ValueError, came KeyError" in wrong(lambda n: {}["a"], exercise)
@@ -477,14 +476,14 @@ def test_a_check_draws_the_same_each_time_and_nothing_that_others_draw():
     seed_all(1)
     following = draws([])
     seed_all(1)
-    exercise = Exercise("doubled", "02_attention", 1, 5, draws, made_by_chance, mistakes=(squared,))
+    exercise = Exercise("doubled", "02_attention", draws, made_by_chance, mistakes=(squared,))
     assert judge(exercise, draws).passed
     wrong(lambda numbers: [*draws(numbers), torch.rand(2)], exercise)
     assert draws([]) == following
 
 
 def test_what_is_seen_does_not_hang_on_what_was_drawn_before():
-    exercise = Exercise("doubled", "02_attention", 1, 5, draws, made_by_chance, mistakes=())
+    exercise = Exercise("doubled", "02_attention", draws, made_by_chance, mistakes=())
     seed_all(1)
     seen = [list(outcomes(exercise, draws))]
     seed_all(2)
@@ -505,7 +504,7 @@ def test_a_check_computes_in_one_thread_and_gives_the_others_back():
         return torch.get_num_threads()
 
     before = torch.get_num_threads()
-    exercise = Exercise("doubled", "02_attention", 1, 5, lambda numbers: 1, cases, mistakes=())
+    exercise = Exercise("doubled", "02_attention", lambda numbers: 1, cases, mistakes=())
     assert judge(exercise, threads).passed
     with pytest.raises(KeyboardInterrupt):
         judge(exercise, interrupted)
@@ -518,7 +517,7 @@ def test_gradients_that_a_function_switches_off_are_on_again_after_its_call():
         torch.set_grad_enabled(False)
         return was_on
 
-    exercise = Exercise("doubled", "02_attention", 1, 5, lambda numbers: True, cases, mistakes=())
+    exercise = Exercise("doubled", "02_attention", lambda numbers: True, cases, mistakes=())
     assert judge(exercise, switched).passed  # in every case, so in the first and in the next
     assert torch.is_grad_enabled()
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from gptcourse import paths
 from gptcourse.cli import app
 from gptcourse.errors import CourseError
-from gptcourse.exercises import catalogue
+from gptcourse.exercises import checks
 from gptcourse.exercises.prove import prove
 
 
@@ -52,7 +52,7 @@ def test_the_command_proves_the_notebooks_that_are_named_and_fails_where_a_check
     wrong = planted_exercises.exercise("wrong", sum, planted_exercises.total)
     planted = {"total": total, "wrong": replace(wrong, notebook="82_planted")}
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(catalogue, "EXERCISES", planted)
+    monkeypatch.setattr(checks, "EXERCISES", planted)
 
     def proved(*notebooks):
         done = CliRunner().invoke(app, ["prove", *notebooks])

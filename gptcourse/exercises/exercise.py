@@ -48,9 +48,7 @@ class Exercise:
 
     Args:
         name: of the check, and of the learner's function without its ``my_``.
-        notebook: the file's name without its ending.
-        rating: 1, 2 or 3 stars.
-        minutes: that a learner may need.
+        notebook: the file's name without its ending; stars and minutes stand in its heading there.
         right: the function to compare with, the package's own where there is one.
         cases: yields the same cases each time it is called, made anew, so that a function that
             changes its arguments harms nobody.
@@ -65,8 +63,6 @@ class Exercise:
 
     name: str
     notebook: str
-    rating: int
-    minutes: int
     right: Function
     cases: Callable[[], Iterable[Case]]
     mistakes: tuple[Function, ...]

@@ -125,8 +125,6 @@ def merge_in_a_copy(ids: list[int], pair: tuple[int, int], new_id: int) -> list[
 
 MERGE = Exercise(
     *("merge", "01_tokenization"),
-    rating=1,
-    minutes=10,
     right=merge,
     cases=merge_cases,
     mistakes=mistakes(merge, MERGE_MISTAKES),
@@ -261,8 +259,6 @@ def encode_piece_as_the_package(piece: bytes, ranks: Ranks) -> list[bytes]:
 
 ENCODE_PIECE = Exercise(
     *("encode_piece", "01_tokenization"),
-    rating=2,
-    minutes=25,
     right=encode_piece,
     cases=encode_piece_cases,
     mistakes=(
@@ -383,8 +379,6 @@ def best_pair_as_the_package(piece_counts: Pieces) -> BytePair | None:
 
 BEST_PAIR = Exercise(
     *("best_pair", "01_tokenization"),
-    rating=2,
-    minutes=15,
     right=best_pair,
     cases=best_pair_cases,
     mistakes=mistakes(best_pair, BEST_PAIR_MISTAKES, count_pairs),
@@ -512,8 +506,6 @@ def by_iterdecode(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
 
 DECODE_STREAM = Exercise(
     *("decode_stream", "01_tokenization"),
-    rating=2,
-    minutes=15,
     right=decode_stream,
     cases=decode_stream_cases,
     mistakes=(

@@ -88,8 +88,6 @@ def values_are_the_identity(query: Tensor, key: Tensor) -> Tensor:
 
 CAUSAL_WEIGHTS = Exercise(
     *("causal_weights", "02_attention"),
-    rating=2,
-    minutes=20,
     right=causal_weights,
     cases=causal_weights_cases,
     mistakes=mistakes(causal_weights, CAUSAL_WEIGHTS_MISTAKES),
@@ -153,8 +151,6 @@ def unflattened(x: Tensor, n_heads: int) -> Tensor:
 
 SPLIT_HEADS = Exercise(
     *("split_heads", "02_attention"),
-    rating=2,
-    minutes=10,
     right=split_heads,
     cases=split_heads_cases,
     mistakes=mistakes(split_heads, SPLIT_HEADS_MISTAKES),
@@ -219,8 +215,6 @@ def filled_in(x: Tensor) -> Tensor:
 
 MERGE_HEADS = Exercise(
     *("merge_heads", "02_attention"),
-    rating=2,
-    minutes=10,
     right=merge_heads,
     cases=merge_heads_cases,
     mistakes=mistakes(merge_heads, MERGE_HEADS_MISTAKES),
@@ -336,8 +330,6 @@ def head_by_head(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Tenso
 
 ATTENTION = Exercise(
     *("attention", "02_attention"),
-    rating=3,
-    minutes=30,
     right=attention,
     cases=attention_cases,
     mistakes=mistakes(attention, ATTENTION_MISTAKES, causal_weights),

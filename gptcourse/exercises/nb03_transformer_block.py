@@ -110,8 +110,6 @@ def row_by_row(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
 LAYER_NORM = Exercise(
     name="layer_norm",
     notebook="03_transformer_block",
-    rating=1,
-    minutes=15,
     right=layer_norm,
     cases=layer_norm_cases,
     mistakes=mistakes(layer_norm, LAYER_NORM_MISTAKES),
@@ -192,8 +190,6 @@ def as_a_sigmoid(x: Tensor) -> Tensor:
 GELU_TANH = Exercise(
     name="gelu_tanh",
     notebook="03_transformer_block",
-    rating=1,
-    minutes=10,
     right=gelu,
     cases=gelu_cases,
     mistakes=mistakes(gelu, GELU_MISTAKES),
@@ -314,8 +310,6 @@ def in_a_loop(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp: Part) -> 
 BLOCK_FORWARD = Exercise(
     name="block_forward",
     notebook="03_transformer_block",
-    rating=2,
-    minutes=20,
     right=block_forward,
     cases=block_cases,
     mistakes=mistakes(block_forward, BLOCK_MISTAKES),

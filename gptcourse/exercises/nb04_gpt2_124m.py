@@ -113,8 +113,6 @@ def layer_by_layer(config: GPTConfig) -> dict[str, int]:
 COUNT_PARAMETERS = Exercise(
     name="count_parameters",
     notebook="04_gpt2_124m",
-    rating=1,
-    minutes=20,
     right=count_parameters,
     cases=counting_cases,
     mistakes=mistakes(count_parameters, COUNTING_MISTAKES),
@@ -246,8 +244,6 @@ def as_one_module(model: GPT, ids: Tensor) -> Tensor:
 FORWARD_BLOCKS = Exercise(
     name="forward_blocks",
     notebook="04_gpt2_124m",
-    rating=2,
-    minutes=15,
     right=forward_blocks,
     cases=forward_cases,
     mistakes=(embedding_for_all, hides_errors, *mistakes(forward_blocks, FORWARD_MISTAKES)),
@@ -407,8 +403,6 @@ def row_by_row(logits: Tensor, temperature: float, k: Any, p: Any, generator: An
 SAMPLE_NEXT = Exercise(
     name="sample_next",
     notebook="04_gpt2_124m",
-    rating=3,
-    minutes=35,
     right=sample_next,
     cases=sampling_cases,
     mistakes=mistakes(sample_next, SAMPLING_MISTAKES, keep_top_k, keep_top_p),

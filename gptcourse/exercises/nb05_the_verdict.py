@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gptcourse.exercises.clinic import OTHERWISE, cases_of, other_causes
+from gptcourse.exercises.diagnose import OTHERWISE, cases_of, other_causes
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.config import GPTConfig
@@ -92,8 +92,6 @@ def windows_by_places(ids: Sequence[int], context_length: int, stride: int) -> P
 WINDOWS = Exercise(
     name="windows",
     notebook=NOTEBOOK,
-    rating=1,
-    minutes=15,
     right=windows,
     cases=lines_to_cut,
     mistakes=mistakes(windows_by_slices, WINDOWS_MISTAKES),
@@ -183,8 +181,6 @@ def from_above(step: int, peak: float, floor: float, warmup_steps: int, total: i
 LEARNING_RATE_AT = Exercise(
     name="learning_rate_at",
     notebook=NOTEBOOK,
-    rating=2,
-    minutes=15,
     right=learning_rate_at,
     cases=steps_of_runs,
     mistakes=(*mistakes(learning_rate_at, RATE_MISTAKES), counts_its_calls),
@@ -327,8 +323,6 @@ def all_tokens_in_one_line(model: GPT, batches: list[Pair]) -> float:
 EVALUATE = Exercise(
     name="evaluate",
     notebook=NOTEBOOK,
-    rating=2,
-    minutes=20,
     right=evaluate,
     cases=models_and_batches,
     mistakes=(left_in_eval, *mistakes(evaluate, EVALUATE_MISTAKES)),
@@ -406,8 +400,6 @@ def from_low_to_nothing(run: list[Row], healthy: list[Row]) -> str:
 CLINIC_A = Exercise(
     name="clinic_a",
     notebook=NOTEBOOK,
-    rating=2,
-    minutes=15,
     right=clinic_a,
     cases=recorded_runs,
     mistakes=(*mistakes(clinic_a, RULE_MISTAKES), *other_causes(clinic_a, OTHER_CAUSES)),

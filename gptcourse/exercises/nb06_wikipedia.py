@@ -146,8 +146,6 @@ def by_hexadecimal(document: bytes) -> str:
 SPLIT_OF = Exercise(
     "split_of",
     NOTEBOOK,
-    rating=2,
-    minutes=20,
     right=split_of,
     cases=documents_to_part,
     mistakes=mistakes(split_of, SPLIT_MISTAKES),
@@ -272,8 +270,6 @@ def by_swapping(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
 EPOCH_ORDER = Exercise(
     "epoch_order",
     NOTEBOOK,
-    rating=3,
-    minutes=30,
     right=epoch_order,
     cases=epochs,
     mistakes=mistakes(epoch_order, ORDER_MISTAKES),
@@ -360,8 +356,6 @@ def by_inserting(documents: Documents, end_of_text: int) -> np.ndarray:
 PACK = Exercise(
     "pack",
     NOTEBOOK,
-    rating=1,
-    minutes=10,
     right=pack,
     cases=documents_to_pack,
     mistakes=(last_end_missing, *mistakes(pack, PACK_MISTAKES)),

@@ -106,8 +106,6 @@ def share_by_counting_scripts(text: str) -> float:
 ARABIC_SHARE = Exercise(
     name="arabic_share",
     notebook=NOTEBOOK,
-    rating=2,
-    minutes=20,
     right=arabic_share,
     cases=texts_in_two_scripts,
     mistakes=mistakes(share_by_names, SHARE_MISTAKES),
@@ -189,8 +187,6 @@ def bits_number_by_number(rows: list[str], losses: Tensor, n_tokens: list[int]) 
 BITS_PER_BYTE = Exercise(
     name="bits_per_byte",
     notebook=NOTEBOOK,
-    rating=2,
-    minutes=15,
     right=bits_per_byte,
     cases=rows_and_losses,
     mistakes=mistakes(bits_per_byte, BITS_MISTAKES),
@@ -321,8 +317,6 @@ def padded_by_joining_rows(model: TiedModel, multiple: int) -> TiedModel:
 PAD_VOCABULARY = Exercise(
     name="pad_vocabulary",
     notebook=NOTEBOOK,
-    rating=3,
-    minutes=30,
     right=pad_vocabulary,
     cases=tied_models,
     mistakes=(untied, *mistakes(pad_vocabulary, PADDING_MISTAKES)),

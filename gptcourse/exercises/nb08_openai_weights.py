@@ -85,8 +85,6 @@ def by_probabilities(windows: Windows, overlap: int) -> Tensor:
 PERPLEXITY = Exercise(
     "perplexity",
     NOTEBOOK,
-    rating=1,
-    minutes=15,
     right=perplexity,
     cases=texts_in_windows,
     mistakes=mistakes(perplexity, PERPLEXITY_MISTAKES),
@@ -203,8 +201,6 @@ def by_parts(name: str, tensor: Tensor) -> Ours:
 TO_OURS = Exercise(
     "to_ours",
     NOTEBOOK,
-    rating=2,
-    minutes=30,
     right=to_ours,
     cases=tensors_of_a_file,
     mistakes=mistakes(to_ours, TO_OURS_MISTAKES),
@@ -340,8 +336,6 @@ def whole_room(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: 
 ATTEND_CACHED = Exercise(
     "attend_cached",
     NOTEBOOK,
-    rating=3,
-    minutes=40,
     right=attend_cached,
     cases=texts_in_parts,
     mistakes=mistakes(attend_cached, CACHE_MISTAKES),

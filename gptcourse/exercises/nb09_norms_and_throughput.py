@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gptcourse.exercises.clinic import OTHERWISE, cases_of, load_clinic, other_causes
+from gptcourse.exercises.diagnose import OTHERWISE, cases_of, load_clinic, other_causes
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.config import GPTConfig
@@ -121,8 +121,6 @@ def by_torch(gradients: Gradients, limit: float) -> Tensor:
 CLIP_BY_GLOBAL_NORM = Exercise(
     "clip_by_global_norm",
     NOTEBOOK,
-    rating=1,
-    minutes=15,
     right=clip_by_global_norm,
     cases=gradients_to_clip,
     mistakes=mistakes(clip_by_global_norm, CLIP_MISTAKES),
@@ -209,8 +207,6 @@ def by_parts(config: GPTConfig, T: int) -> int:
 FLOPS_PER_TOKEN = Exercise(
     "flops_per_token",
     NOTEBOOK,
-    rating=2,
-    minutes=25,
     right=flops_per_token,
     cases=shapes_of_models,
     mistakes=mistakes(flops_per_token, FLOPS_MISTAKES),
@@ -289,8 +285,6 @@ def by_ceiling(shape: Shape, seconds: float, flops_per_token: float, peak: float
 THROUGHPUT = Exercise(
     "throughput",
     NOTEBOOK,
-    rating=2,
-    minutes=10,
     right=throughput,
     cases=steps,
     mistakes=(accumulation_forgotten, *mistakes(throughput, THROUGHPUT_MISTAKES)),
@@ -388,8 +382,6 @@ def never_near_the_healthy_norm(run: list[Row], healthy: list[Row]) -> str:
 CLINIC_B = Exercise(
     "clinic_b",
     NOTEBOOK,
-    rating=3,
-    minutes=20,
     right=clinic_b,
     cases=recorded_runs,
     mistakes=(*mistakes(clinic_b, CLINIC_MISTAKES), *other_causes(clinic_b, OTHER_CAUSES)),
