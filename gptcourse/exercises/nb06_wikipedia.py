@@ -215,10 +215,8 @@ def drawn() -> list[float]:
 
 Pair = tuple[int, int]
 # Pairs of seed and epoch that some sum, product or string of digits takes for one another.
-PAIRS = [(1, 2), (2, 1), (3, 0), (0, 3), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1), (11, 1), (1, 11)]
-for number in (10, 31, 100, 1_000, 10_000, 100_000, 1_000_000):
-    PAIRS += [(number, 0), (0, number)]
-
+PAIRS: list[Pair] = [(1, 2), (2, 1), (1, 1), (11, 1), (1, 11)]
+PAIRS += [pair for n in (1, 2, 3, 31, *(10**k for k in range(1, 7))) for pair in ((n, 0), (0, n))]
 
 ORDER_MISTAKES = """
 one order for all epochs: the epoch's number plays no part.

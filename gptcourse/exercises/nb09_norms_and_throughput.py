@@ -141,17 +141,16 @@ def flops_per_token(config: GPTConfig, T: int) -> int:
 
 def shapes_of_models() -> Iterator[Case]:
     """The one by hand, GPT-2, and shapes in which L, H, D, V and T differ pairwise."""
-    by_hand = GPTConfig(vocab_size=10, context_length=8, n_layers=1, n_heads=1, width=4)
-    yield Case("the one by hand, T 2", (by_hand, 2))
-    yield Case("GPT-2, T 128", (GPTConfig.named("gpt2"), 128))
-    for V, context, L, H, C, T in (
-        (500, 48, 3, 2, 64, 20),
-        (61, 64, 6, 4, 96, 64),
-        (1_000, 40, 1, 5, 35, 7),
-        (97, 16, 4, 1, 24, 1),
+    for config, T in (
+        (GPTConfig(10, 8, 1, 1, 4), 2),  # the one by hand
+        (GPTConfig.named("gpt2"), 128),
+        (GPTConfig(500, 48, 3, 2, 64), 20),
+        (GPTConfig(61, 64, 6, 4, 96), 64),
+        (GPTConfig(1_000, 40, 1, 5, 35), 7),
+        (GPTConfig(97, 16, 4, 1, 24), 1),
     ):
-        label = f"V {V:,}, L {L}, H {H}, D {C // H}, T {T}"
-        yield Case(label, (GPTConfig(V, context, L, H, C, dropout=0.0), T))
+        V, L, H, D = config.vocab_size, config.n_layers, config.n_heads, config.head_width
+        yield Case(f"V {V:,}, L {L}, H {H}, D {D}, T {T}", (config, T))
 
 
 FLOPS_MISTAKES = """
@@ -229,14 +228,14 @@ def throughput(shape: Shape, seconds: float, flops_per_token: float, peak: float
 
 def steps() -> Iterator[Case]:
     """The log of section 4, and steps in which A, B and T differ pairwise."""
-    yield Case("the log of section 4", ((1, 8, 256), 0.39605, 614.1e6, 5.2e12))
     for shape, *others in (
+        ((1, 8, 256), 0.39605, 614.1e6, 5.2e12),  # the log
         ((4, 2, 64), 0.8, 3e6, 2e11),
         ((8, 5, 128), 2.5, 855e6, 3.12e14),
         ((3, 1, 50), 0.02, 4e5, 1e10),
     ):
-        label = "{} micro-batches of {} windows of {}".format(*shape)
-        yield Case(label, (shape, *others))
+        A, B, T = shape
+        yield Case(f"A {A}, B {B}, T {T}", (shape, *others))
 
 
 def accumulation_forgotten(
