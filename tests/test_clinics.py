@@ -12,13 +12,7 @@ from PIL import Image
 
 from gptcourse import paths
 from gptcourse.exercises.checks import EXERCISES, judge, sentence
-from gptcourse.exercises.diagnose import (
-    KEPT,
-    OTHERWISE,
-    load_clinic,
-    save,
-    three_curves,
-)
+from gptcourse.exercises.diagnose import CURVES, OTHERWISE, load_clinic, three_curves
 from gptlib.config import TrainingConfig
 from gptlib.plots import TRAINING, VALIDATION, Picture
 from gptlib.training.metrics import curve
@@ -54,9 +48,9 @@ def script():
 
 
 @BOTH
-def test_a_clinic_comes_back_as_it_was_written(name, exercise, tmp_path):
+def test_a_clinic_comes_back_as_it_was_written(name, exercise, script, tmp_path):
     clinic = load_clinic(name)
-    save(clinic, tmp_path / "again.json")
+    script.save(clinic, tmp_path / "again.json")
     text = (paths.RECORDINGS / f"{name}.json").read_text(encoding="utf-8")
     assert (tmp_path / "again.json").read_text(encoding="utf-8") == text
     assert len(text) < 3_000 * (2 + len(clinic.others))
@@ -66,7 +60,7 @@ def test_a_clinic_comes_back_as_it_was_written(name, exercise, tmp_path):
 def test_every_run_of_a_clinic_has_all_curves_at_every_step(name, exercise):
     clinic = load_clinic(name)
     for rows in (clinic.run, clinic.healthy, *(rows for rows, _ in clinic.others)):
-        for key in KEPT:
+        for key in CURVES:
             assert curve(rows, key)[0] == list(range(clinic.about["training"]["steps"]))
         assert curve(rows, "validation_loss")[0] == list(range(0, 121, 10))
 
@@ -76,7 +70,7 @@ def test_the_file_does_not_tell_the_fault(name, exercise):
     fields = json.loads((paths.RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
     assert set(fields) == {"about", "same", "runs"}
     for run in fields["runs"]:
-        assert set(run) == {*KEPT, "looks", "validation_loss"}
+        assert set(run) == {*CURVES, "looks", "validation_loss"}
     right, others = causes_of(name, exercise)
     assert len(others) == 6
     assert not [cause for cause in (right, *others) if cause in json.dumps(fields)]
@@ -155,7 +149,7 @@ def test_both_clinics_keep_their_answer_to_themselves():
 def test_the_three_curves_of_both_runs_are_drawn(name, exercise):
     clinic = load_clinic(name)
     figure = three_curves(clinic.run, clinic.healthy, "a title")
-    for axes, key in zip(figure.axes, KEPT, strict=True):
+    for axes, key in zip(figure.axes, CURVES, strict=True):
         healthy, run = axes.lines[:2]
         assert list(healthy.get_ydata()) == curve(clinic.healthy, key)[1]
         assert list(run.get_ydata()) == curve(clinic.run, key)[1]

@@ -88,7 +88,7 @@ def test_one_changed_leaf_is_found_and_its_place_is_named(value, data):
     ("expected", "came"),
     [
         *[(1.0, 1.00001), (1.0, 1), (1, 1.0), (NAN, NAN), (INF, INF), (2.0, torch.tensor([2.0]))],
-        *[(1, np.int64(1)), (True, np.True_), ([1, 2], (1, 2)), ({1}, frozenset({1}))],
+        *[(1, np.int64(1)), (True, np.True_), ([1, 2], (1, 2))],
         *[(torch.tensor(NAN), torch.tensor(NAN)), (torch.zeros(0, 2), torch.zeros(0, 2))],
         *[(torch.ones(2), torch.ones(2, requires_grad=True)), (len, max), (Path("a"), Path("a"))],
     ],
