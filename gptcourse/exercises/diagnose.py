@@ -8,7 +8,6 @@ The runs were really made, by ``assets/clinics.py``.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,11 +15,14 @@ from matplotlib.figure import Figure
 
 from gptcourse import paths
 from gptcourse.exercises.exercise import Case, Function
-from gptlib.files import atomic_write
 from gptlib.plots import REFERENCE, STYLE, TRAINING, VALIDATION, axis_of_steps, log_axis, points
-from gptlib.training.metrics import Row, curve
+from gptlib.training.metrics import Row
 
-KEPT = {"loss": 3, "gradient_norm": 3, "tokens_per_second": 0}  # decimals of each curve
+CURVES = {  # by their names in the rows, how the figure calls them
+    "loss": "loss\n(nats per character)",
+    "gradient_norm": "gradient norm\n(log)",
+    "tokens_per_second": "tokens\nper second",
+}
 OTHERWISE = "something else"  # what a rule says of a run without its fault
 
 
@@ -37,40 +39,18 @@ class Clinic:
 def load_clinic(name: str) -> Clinic:
     """Read a clinic from ``assets/recordings/``, such as ``clinic-05``."""
     fields = json.loads((paths.RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))
-    run, healthy, *others = (rows_of(kept) for kept in fields["runs"])
+    run, healthy, *others = map(rows_of, fields["runs"])
     return Clinic(fields["about"], run, healthy, list(zip(others, fields["same"], strict=True)))
 
 
 def rows_of(kept: dict[str, list[float]]) -> list[Row]:
     """Rows as a run's metrics hold them, of the curves as the file holds them."""
-    updates = zip(*(kept[name] for name in KEPT), strict=True)
+    updates = enumerate(zip(*(kept[name] for name in CURVES), strict=True))
     looks = zip(kept["looks"], kept["validation_loss"], strict=True)
-    return [
-        *({"step": step, **dict(zip(KEPT, row, strict=True))} for step, row in enumerate(updates)),
-        *({"step": step, "validation_loss": loss} for step, loss in looks),
+    rows: list[Row] = [
+        {"step": step, **dict(zip(CURVES, row, strict=True))} for step, row in updates
     ]
-
-
-def save(clinic: Clinic, path: Path) -> None:
-    """Write a clinic, one line a curve; nothing in the file says which fault it is."""
-    runs = [clinic.run, clinic.healthy, *(rows for rows, _ in clinic.others)]
-    same = json.dumps([has_it for _, has_it in clinic.others])
-    texts = ",\n".join(text_of(rows) for rows in runs)
-    with atomic_write(path, "w") as file:
-        about = json.dumps(clinic.about)
-        file.write(f'{{\n"about": {about},\n"same": {same},\n"runs": [\n{texts}\n]\n}}\n')
-
-
-def text_of(rows: list[Row]) -> str:
-    """One run's curves as JSON."""
-    looks, losses = curve(rows, "validation_loss")
-    kept: dict[str, list[Any]] = {
-        name: [round(value, digits or None) for value in curve(rows, name)[1]]
-        for name, digits in KEPT.items()
-    }
-    kept |= {"looks": looks, "validation_loss": [round(loss, 3) for loss in losses]}
-    lines = (f"{json.dumps(name)}: {json.dumps(values)}" for name, values in kept.items())
-    return "{" + ",\n ".join(lines) + "}"
+    return [*rows, *({"step": step, "validation_loss": loss} for step, loss in looks)]
 
 
 def cases_of(name: str) -> Iterator[Case]:
@@ -90,30 +70,17 @@ def other_causes(right: Function, sentences: dict[str, str]) -> tuple[Function, 
         right: the rule that names the right cause.
         sentences: by cause, what is said to somebody who names it.
     """
-    named = [naming(cause, sentence) for cause, sentence in sentences.items()]
-    return (*named, *(sparing(wrong, right) for wrong in named))
 
+    def naming(cause: str, by_a_rule: bool) -> Function:
+        def wrong(run: list[Row], healthy: list[Row]) -> str:
+            return OTHERWISE if by_a_rule and right(run, healthy) == OTHERWISE else cause
 
-def naming(cause: str, sentence: str) -> Function:
-    """A function that names one cause whatever the curves show."""
+        wrong.__name__ = cause.replace(" ", "_") + ("_by_a_rule" if by_a_rule else "")
+        praise = "Your rule finds the right runs, but names another cause. " if by_a_rule else ""
+        wrong.__doc__ = praise + sentences[cause]
+        return wrong
 
-    def wrong(run: list[Row], healthy: list[Row]) -> str:
-        return cause
-
-    wrong.__name__, wrong.__doc__ = cause.replace(" ", "_"), sentence
-    return wrong
-
-
-def sparing(wrong: Function, right: Function) -> Function:
-    """The same wrong cause, given by somebody whose rule lets go the runs without this fault."""
-
-    def rule(run: list[Row], healthy: list[Row]) -> Any:
-        spared = right(run, healthy) == OTHERWISE
-        return OTHERWISE if spared else wrong(run, healthy)
-
-    rule.__name__ = f"{wrong.__name__}_by_a_rule"
-    rule.__doc__ = f"Your rule finds the right runs, but names another cause. {wrong.__doc__}"
-    return rule
+    return tuple(naming(cause, by_a_rule) for by_a_rule in (False, True) for cause in sentences)
 
 
 def three_curves(run: list[Row], healthy: list[Row], title: str) -> Figure:
@@ -123,24 +90,20 @@ def three_curves(run: list[Row], healthy: list[Row], title: str) -> Figure:
         run, healthy: rows of metrics.
         title: of the figure.
     """
-    labels = {
-        "loss": "loss\n(nats per character)",
-        "gradient_norm": "gradient norm\n(log)",
-        "tokens_per_second": "tokens\nper second",
-    }
-    wide: Any = {"color": REFERENCE, "alpha": 0.5, "linewidth": 3.0}
-    thin: Any = {"color": TRAINING, "linewidth": 1.2}
-    marks: Any = {"color": VALIDATION, "linewidth": 0, "markersize": 5}
+    wide: Any = {"color": REFERENCE, "alpha": 0.5, "linewidth": 3.0, "label": "healthy run"}
+    thin: Any = {"color": TRAINING, "linewidth": 1.2, "label": "this run"}
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(3, sharex=True, figsize=(7.0, 6.5))
-        for axes, (name, label) in zip(grid, labels.items(), strict=True):
-            axes.plot(*points(healthy, name), label="healthy run", **wide)
-            axes.plot(*points(run, name), label="this run", **thin)
+        for axes, (name, label) in zip(grid, CURVES.items(), strict=True):
+            axes.plot(*points(healthy, name), **wide)
+            axes.plot(*points(run, name), **thin)
             axes.set_ylabel(label)
-        for rows, mark, whose in ((healthy, "o", "healthy run"), (run, "x", "this run")):
-            places, losses = points(rows, "validation_loss")
-            style = marks if rows is run else {**marks, "color": REFERENCE}
-            grid[0].plot(places, losses, mark, label=f"{whose}, validation", **style)
+        for rows, mark, color, whose in (
+            (healthy, "o", REFERENCE, "healthy run, validation"),
+            (run, "x", VALIDATION, "this run, validation"),
+        ):
+            style: Any = {"color": color, "linewidth": 0, "markersize": 5, "label": whose}
+            grid[0].plot(*points(rows, "validation_loss"), mark, **style)
         grid[0].set_title(title)
         log_axis(grid[1])
         grid[0].set_ylim(0, None)
