@@ -144,10 +144,7 @@ def by_hexadecimal(document: bytes) -> str:
 
 
 SPLIT_OF = Exercise(
-    "split_of",
-    NOTEBOOK,
-    right=split_of,
-    cases=documents_to_part,
+    *("split_of", NOTEBOOK, split_of, documents_to_part),
     mistakes=mistakes(split_of, SPLIT_MISTAKES),
     also_right=(lambda document: split.split_of(document.decode()), by_hexadecimal),
     observe=asked_twice,
@@ -266,10 +263,7 @@ def by_swapping(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
 
 
 EPOCH_ORDER = Exercise(
-    "epoch_order",
-    NOTEBOOK,
-    right=epoch_order,
-    cases=epochs,
+    *("epoch_order", NOTEBOOK, epoch_order, epochs),
     mistakes=mistakes(epoch_order, ORDER_MISTAKES),
     also_right=(
         lambda n, seed, epoch, start: iter(batches.epoch_order(n, seed, epoch)[start:].tolist()),
@@ -280,7 +274,6 @@ EPOCH_ORDER = Exercise(
 
 
 # 6.3, spot the bug: documents on one line, each closed by the end of text
-
 Documents = list[list[int]]
 
 
@@ -352,10 +345,7 @@ def by_inserting(documents: Documents, end_of_text: int) -> np.ndarray:
 
 
 PACK = Exercise(
-    "pack",
-    NOTEBOOK,
-    right=pack,
-    cases=documents_to_pack,
+    *("pack", NOTEBOOK, pack, documents_to_pack),
     mistakes=(last_end_missing, *mistakes(pack, PACK_MISTAKES)),
     also_right=(
         lambda texts, end: np.fromiter(chain.from_iterable((*ids, end) for ids in texts), "<u4"),

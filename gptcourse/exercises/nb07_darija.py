@@ -19,7 +19,6 @@ NOTEBOOK = "07_pretraining_darija"
 
 
 # 7.1 · Which share of a text's letters is Arabic?
-
 TATWEEL = "\u0640"  # a stroke that stretches a word
 
 
@@ -104,10 +103,7 @@ def share_by_counting_scripts(text: str) -> float:
 
 
 ARABIC_SHARE = Exercise(
-    name="arabic_share",
-    notebook=NOTEBOOK,
-    right=arabic_share,
-    cases=texts_in_two_scripts,
+    *("arabic_share", NOTEBOOK, arabic_share, texts_in_two_scripts),
     mistakes=mistakes(share_by_names, SHARE_MISTAKES),
     also_right=(share_by_names, share_by_counting_scripts),
 )
@@ -185,10 +181,7 @@ def bits_number_by_number(rows: list[str], losses: Tensor, n_tokens: list[int]) 
 
 
 BITS_PER_BYTE = Exercise(
-    name="bits_per_byte",
-    notebook=NOTEBOOK,
-    right=bits_per_byte,
-    cases=rows_and_losses,
+    *("bits_per_byte", NOTEBOOK, bits_per_byte, rows_and_losses),
     mistakes=mistakes(bits_per_byte, BITS_MISTAKES),
     also_right=(bits_with_a_mask, bits_number_by_number),
 )
@@ -315,10 +308,7 @@ def padded_by_joining_rows(model: TiedModel, multiple: int) -> TiedModel:
 
 
 PAD_VOCABULARY = Exercise(
-    name="pad_vocabulary",
-    notebook=NOTEBOOK,
-    right=pad_vocabulary,
-    cases=tied_models,
+    *("pad_vocabulary", NOTEBOOK, pad_vocabulary, tied_models),
     mistakes=(untied, *mistakes(pad_vocabulary, PADDING_MISTAKES)),
     also_right=(padded_in_a_new_model, padded_by_joining_rows),
     given=untied,

@@ -20,7 +20,6 @@ NOTEBOOK = "08_openai_weights"
 
 
 # 8.1, between how many tokens a model wavered, over a text read in windows
-
 Windows = list[Tensor]  # of each, −ln p of its tokens
 
 
@@ -83,17 +82,13 @@ def by_probabilities(windows: Windows, overlap: int) -> Tensor:
 
 
 PERPLEXITY = Exercise(
-    "perplexity",
-    NOTEBOOK,
-    right=perplexity,
-    cases=texts_in_windows,
+    *("perplexity", NOTEBOOK, perplexity, texts_in_windows),
     mistakes=mistakes(perplexity, PERPLEXITY_MISTAKES),
     also_right=(added_up, by_probabilities),
 )
 
 
 # 8.2, one tensor of OpenAI's file, as our model knows it
-
 Ours = tuple[str, Tensor] | None
 OURS = {theirs: ours for ours, theirs in MODULES.items()}
 C, V, CONTEXT = 6, 11, 5  # pairwise different, and c_proj of attention still a square
@@ -199,10 +194,7 @@ def by_parts(name: str, tensor: Tensor) -> Ours:
 
 
 TO_OURS = Exercise(
-    "to_ours",
-    NOTEBOOK,
-    right=to_ours,
-    cases=tensors_of_a_file,
+    *("to_ours", NOTEBOOK, to_ours, tensors_of_a_file),
     mistakes=mistakes(to_ours, TO_OURS_MISTAKES),
     also_right=(by_the_package, by_parts),
 )
@@ -334,10 +326,7 @@ def whole_room(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: 
 
 
 ATTEND_CACHED = Exercise(
-    "attend_cached",
-    NOTEBOOK,
-    right=attend_cached,
-    cases=texts_in_parts,
+    *("attend_cached", NOTEBOOK, attend_cached, texts_in_parts),
     mistakes=mistakes(attend_cached, CACHE_MISTAKES),
     also_right=(attend_by_the_package, whole_room),
     observe=part_by_part,

@@ -19,7 +19,6 @@ NOTEBOOK = "09_gradient_norms_and_throughput"
 
 
 # 9.1, a limit on the length of all gradients together
-
 Gradients = list[Tensor | None]
 
 
@@ -119,10 +118,7 @@ def by_torch(gradients: Gradients, limit: float) -> Tensor:
 
 
 CLIP_BY_GLOBAL_NORM = Exercise(
-    "clip_by_global_norm",
-    NOTEBOOK,
-    right=clip_by_global_norm,
-    cases=gradients_to_clip,
+    *("clip_by_global_norm", NOTEBOOK, clip_by_global_norm, gradients_to_clip),
     mistakes=mistakes(clip_by_global_norm, CLIP_MISTAKES),
     also_right=(norm_of_norms, by_torch),
     observe=norm_and_tensors,
@@ -204,17 +200,13 @@ def by_parts(config: GPTConfig, T: int) -> int:
 
 
 FLOPS_PER_TOKEN = Exercise(
-    "flops_per_token",
-    NOTEBOOK,
-    right=flops_per_token,
-    cases=shapes_of_models,
+    *("flops_per_token", NOTEBOOK, flops_per_token, shapes_of_models),
     mistakes=mistakes(flops_per_token, FLOPS_MISTAKES),
     also_right=(flops.flops_per_token, by_parts),
 )
 
 
 # 9.3, spot the bug: tokens per second and utilisation of a step of several micro-batches
-
 Shape = tuple[int, int, int]  # A micro-batches of B windows of T tokens
 Figures = tuple[float, float]
 
@@ -282,10 +274,7 @@ def by_ceiling(shape: Shape, seconds: float, flops_per_token: float, peak: float
 
 
 THROUGHPUT = Exercise(
-    "throughput",
-    NOTEBOOK,
-    right=throughput,
-    cases=steps,
+    *("throughput", NOTEBOOK, throughput, steps),
     mistakes=(accumulation_forgotten, *mistakes(throughput, THROUGHPUT_MISTAKES)),
     also_right=(added_up, by_ceiling),
     given=accumulation_forgotten,
@@ -293,7 +282,6 @@ THROUGHPUT = Exercise(
 
 
 # 9.4, a clinic: a norm that is too long in a run whose loss is as it should be
-
 CAUSE = "gradients summed"
 OTHER_CAUSES = {
     "losses summed": "If the losses were summed, the loss would be four times the healthy one from "
@@ -379,10 +367,7 @@ def never_near_the_healthy_norm(run: list[Row], healthy: list[Row]) -> str:
 
 
 CLINIC_B = Exercise(
-    "clinic_b",
-    NOTEBOOK,
-    right=clinic_b,
-    cases=recorded_runs,
+    *("clinic_b", NOTEBOOK, clinic_b, recorded_runs),
     mistakes=(*mistakes(clinic_b, CLINIC_MISTAKES), *other_causes(clinic_b, OTHER_CAUSES)),
     also_right=(first_step_alone, never_near_the_healthy_norm),
     observe=name_given,
