@@ -44,8 +44,6 @@ def in_process(function: Any, number: int, salt: int) -> Iterator[None]:
 
 
 # 6.1, the side of a document, from its own text alone
-
-
 def split_of(document: bytes) -> str:
     """The rule of the notebook, to the letter."""
     text = unicodedata.normalize("NFKC", document.decode()).casefold()
@@ -152,8 +150,6 @@ SPLIT_OF = Exercise(
 
 
 # 6.2, the places of one epoch in a new order, from any point on
-
-
 def epoch_order(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
     """The end of an order that a generator of its own has drawn."""
     generator = np.random.default_rng((seed, epoch))

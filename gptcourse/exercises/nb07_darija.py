@@ -110,8 +110,6 @@ ARABIC_SHARE = Exercise(
 
 
 # 7.2 · From the losses of some rows to the bits that each of their bytes costs
-
-
 def bits_per_byte(rows: list[str], losses: Tensor, n_tokens: list[int]) -> float:
     """Bits per byte of N rows; row i of the losses (N, T) holds `n_tokens[i]`, then padding."""
     nats = sum(losses[i, :n].sum().item() for i, n in enumerate(n_tokens))
@@ -173,23 +171,20 @@ def bits_with_a_mask(rows: list[str], losses: Tensor, n_tokens: list[int]) -> Te
     return losses[real].sum() / (len("".join(rows).encode()) * math.log(2))
 
 
-def bits_number_by_number(rows: list[str], losses: Tensor, n_tokens: list[int]) -> float:
-    """The same in plain Python, each loss made to bits before it is added."""
-    pairs = zip(losses.tolist(), n_tokens, strict=True)
-    bits = sum(math.log2(math.e) * nats for row, n in pairs for nats in row[:n])
-    return bits / sum(len(bytes(row, "utf-8")) for row in rows)
-
-
 BITS_PER_BYTE = Exercise(
     *("bits_per_byte", NOTEBOOK, bits_per_byte, rows_and_losses),
     mistakes=mistakes(bits_per_byte, BITS_MISTAKES),
-    also_right=(bits_with_a_mask, bits_number_by_number),
+    also_right=(
+        bits_with_a_mask,
+        lambda rows, losses, n_tokens: (
+            sum(sum(losses[i].tolist()[:n]) for i, n in enumerate(n_tokens))
+            / (math.log(2) * len(bytes("".join(rows), "utf-8")))
+        ),
+    ),
 )
 
 
 # 7.3 · Spot the bug: spare rows for a model whose head is its table
-
-
 class TiedModel(nn.Module):
     """Guess the next token from the last one: a table of tokens, and a head that *is* the table.
 

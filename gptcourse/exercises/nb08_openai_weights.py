@@ -201,8 +201,6 @@ TO_OURS = Exercise(
 
 
 # 8.3, attention of new positions, the past being in a cache
-
-
 def attend_cached(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
     """As the package's, after the question for room, which that one leaves to the model."""
     T, room = query.shape[2], cache.shape[3]

@@ -126,8 +126,6 @@ CLIP_BY_GLOBAL_NORM = Exercise(
 
 
 # 9.2, the arithmetic of one token in training, from the model's shape
-
-
 def flops_per_token(config: GPTConfig, T: int) -> int:
     """6N + 12·L·H·D·T; N: weights, biases and LayerNorms, and the token table once."""
     L, H, D, C = config.n_layers, config.n_heads, config.head_width, config.width
@@ -261,22 +259,13 @@ seconds per token instead of tokens per second.
 """
 
 
-def added_up(shape: Shape, seconds: float, flops_per_token: float, peak: float) -> Figures:
-    """A sum over the micro-batches."""
-    tokens = sum(shape[1] * shape[2] for _ in range(shape[0]))
-    return tokens / seconds, flops_per_token * tokens / seconds / peak
-
-
-def by_ceiling(shape: Shape, seconds: float, flops_per_token: float, peak: float) -> list[float]:
-    """Utilisation as the share of the speed that the peak would allow."""
-    rate = math.prod(shape) / seconds
-    return [rate, rate / (peak / flops_per_token)]
-
-
 THROUGHPUT = Exercise(
     *("throughput", NOTEBOOK, throughput, steps),
     mistakes=(accumulation_forgotten, *mistakes(throughput, THROUGHPUT_MISTAKES)),
-    also_right=(added_up, by_ceiling),
+    also_right=(
+        lambda shape, s, cost, peak: (math.prod(shape) / s, math.prod(shape) / s * cost / peak),
+        lambda shape, s, cost, peak: [math.prod(shape) / s, cost / (peak * s / math.prod(shape))],
+    ),
     given=accumulation_forgotten,
 )
 
