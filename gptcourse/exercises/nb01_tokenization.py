@@ -1,7 +1,6 @@
 """The exercises of notebook 01: merge, encode a piece, choose the next merge, decode a stream."""
 
 import codecs
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -355,21 +354,16 @@ def in_order(piece_counts: Pieces) -> BytePair | None:
     return ordered[-1][1] if ordered else None
 
 
-def best_pair_as_the_package(piece_counts: Pieces) -> BytePair | None:
-    """Numbered tokens, and a queue that hands out the winner."""
-    tokens = sorted({token for piece in piece_counts for token in piece})
-    order, number = [bpe.Descending(token) for token in tokens], tokens.index
-    counts = {(number(a), number(b)): n for (a, b), n in count_pairs(piece_counts).items()}
-    queue = [(-n, order[a], order[b], (a, b)) for (a, b), n in counts.items()]
-    heapq.heapify(queue)
-    best = bpe.best_pair(queue, counts)
-    return None if best is None else (tokens[best[0]], tokens[best[1]])
+def in_two_steps(piece_counts: Pieces) -> BytePair | None:
+    """The highest count, then the greatest pair that has it."""
+    counts = count_pairs(piece_counts)
+    return max((pair for pair in counts if counts[pair] == max(counts.values())), default=None)
 
 
 BEST_PAIR = Exercise(
     *("best_pair", NOTEBOOK, best_pair, best_pair_cases),
     mistakes=mistakes(best_pair, BEST_PAIR_MISTAKES, count_pairs),
-    also_right=(in_order, best_pair_as_the_package),
+    also_right=(in_order, in_two_steps),
 )
 
 

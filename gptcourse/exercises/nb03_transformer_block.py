@@ -281,18 +281,15 @@ def lines_of_the_package(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp
     return Block.forward(block, x)
 
 
-def in_a_loop(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp: Part) -> Tensor:
-    """The same for both halves, on a copy that may be changed."""
-    x = x.clone()
-    for norm, part in ((ln_1, attention), (ln_2, mlp)):
-        x = torch.add(part(norm(x)), x)
-    return x
-
-
 BLOCK_FORWARD = Exercise(
     *("block_forward", NOTEBOOK, block_forward, block_cases),
     mistakes=mistakes(block_forward, BLOCK_MISTAKES),
-    also_right=(lines_of_the_package, in_a_loop),
+    also_right=(
+        lines_of_the_package,
+        lambda x, ln_1, attention, ln_2, mlp: (
+            (y := torch.add(x, attention(ln_1(x)))) + mlp(ln_2(y))
+        ),
+    ),
     observe=seen_of_block,
 )
 
