@@ -8,6 +8,7 @@ what else the machine does out of them: one thread, whose own seconds are counte
 their steps in turn; and of `TRIES` repetitions the best.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,11 +18,12 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from gptcourse.exercises.clinic import Clinic, save
+from gptcourse.exercises.diagnose import CURVES, Clinic
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.dataset import TokenDataset
 from gptlib.data.split import split_documents
+from gptlib.files import atomic_write
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training import trainer
@@ -175,6 +177,28 @@ def clinic(settings: TrainingConfig, fault: type[Run], *decoys: type[Run]) -> Cl
     names = ("corpus", "tokenizer", "model", "training", "device", "dtype")
     about = {name: healthy[0][name] for name in names} | {"torch": torch.__version__}
     return Clinic(about, run, healthy, [(rows, rows is others[0]) for rows in others])
+
+
+def save(clinic: Clinic, path: Path) -> None:
+    """Write a clinic, one line a curve; nothing in the file says which fault it is."""
+    runs = [clinic.run, clinic.healthy, *(rows for rows, _ in clinic.others)]
+    same = json.dumps([has_it for _, has_it in clinic.others])
+    texts = ",\n".join(text_of(rows) for rows in runs)
+    with atomic_write(path, "w") as file:
+        about = json.dumps(clinic.about)
+        file.write(f'{{\n"about": {about},\n"same": {same},\n"runs": [\n{texts}\n]\n}}\n')
+
+
+def text_of(rows: list[Row]) -> str:
+    """One run's curves as JSON."""
+    looks, losses = curve(rows, "validation_loss")
+    kept = {
+        name: [round(value, digits) for value in curve(rows, name)[1]]
+        for name, digits in zip(CURVES, (3, 3, None), strict=True)  # speeds as whole numbers
+    }
+    kept |= {"looks": looks, "validation_loss": [round(loss, 3) for loss in losses]}
+    lines = (f"{json.dumps(name)}: {json.dumps(values)}" for name, values in kept.items())
+    return "{" + ",\n ".join(lines) + "}"
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ MAPS = {
 FLOW = (
     "Data flows from left to right: text, tokenizer, embeddings, twelve blocks, a final "
     "LayerNorm, the head, the next token. Below, one block opened: LayerNorm, attention, "
-    "addition, LayerNorm, MLP, addition. At the bottom the training loop."
+    "addition, LayerNorm, MLP, addition. At the bottom the training loop: windows of ids give the "
+    "embeddings their inputs and the loss its targets; the optimizer adjusts the parameters."
 )
 SOLID = [
     *[f"M{x} 68 L{x + 18} 68" for x in (86, 202, 326, 450, 562, 640)],
@@ -102,6 +103,7 @@ DASHED = [
     "M650 70 L650 108 L704 108 L704 290 L692 290",  # logits to the loss
     "M405 268 L405 241",
     "M212 70 L212 112 L126 112 L126 266",  # ids to the windows
+    "M106 290 L94 290 L94 102 L274 102 L274 94",  # windows to the model
     "M236 302 L262 302 L262 324 L636 324 L636 314",
 ]
 LABELS = [  # x, y, anchor, text
@@ -110,6 +112,7 @@ LABELS = [  # x, y, anchor, text
     (650, 34, "middle", "logits (B, T, V)"),
     (164, 232, "start", "residual stream"),
     (414, 258, "start", "to every parameter"),
+    (88, 194, "end", "inputs x"),
     (440, 340, "middle", "targets y"),
 ]
 

@@ -144,7 +144,7 @@ def edition(
     notebooks: Notebooks = None,
 ) -> None:
     """Write the notebooks as learners get them: stubs for solutions, and no outputs."""
-    from gptcourse.exercises.catalogue import EXERCISES
+    from gptcourse.exercises.checks import EXERCISES
     from gptcourse.notebooks.edition import write_edition
 
     givens = {name: each.given for name, each in EXERCISES.items() if each.given}
@@ -189,7 +189,7 @@ def grade(
 @app.command()
 def prove(notebooks: Notebooks = None) -> None:
     """Prove the checks: each has to reject the known mistakes and to accept right answers."""
-    from gptcourse.exercises.catalogue import EXERCISES
+    from gptcourse.exercises.checks import EXERCISES
     from gptcourse.exercises.prove import prove
     from gptcourse.notebooks.cells import find_notebooks
 

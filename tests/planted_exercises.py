@@ -44,8 +44,6 @@ def exercise(name, right, mistake, given=None):
     return Exercise(
         name=name,
         notebook="81_planted",
-        rating=1,
-        minutes=5,
         right=right,
         cases=cases,
         mistakes=(mistake,),

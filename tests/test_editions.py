@@ -16,7 +16,7 @@ from nbformat.v4 import new_markdown_cell
 
 from gptcourse import STORED, paths
 from gptcourse.errors import CourseError
-from gptcourse.exercises.catalogue import EXERCISES
+from gptcourse.exercises.checks import EXERCISES
 from gptcourse.grading.grade import sheet_of
 from gptcourse.notebooks.cells import code_cells, has_tag, last_call, plain_python, read_notebook
 from gptcourse.notebooks.edition import (

@@ -56,7 +56,7 @@ def test_a_killed_run_that_was_kept_goes_on_like_one_that_was_not_killed(place):
 
 
 def test_no_exercise_no_right_answer_and_no_sentence_on_a_mistake_is_lost():
-    """That the checks tell them apart is proved in ``test_exercises.py``."""
+    """That the checks tell them apart is proved in ``exercises/test_exercises.py``."""
     now = record.proof(judged=False)
     for name, then in record.recorded("proof").items():
         assert now[name]["notebook"] == then["notebook"]

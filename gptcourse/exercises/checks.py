@@ -1,17 +1,21 @@
 """``check.causal_weights(my_causal_weights)``: try a learner's function, and say what was found."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from gptcourse.exercises.catalogue import EXERCISES
 from gptcourse.exercises.compare import difference
 from gptcourse.exercises.exercise import Exercise, Failed, Function, NotDone, outcomes, stoppable
 
+# Of the course, in its order: every file here that is named after a notebook has some.
+ROOMS = sorted(file.stem for file in Path(__file__).parent.glob("nb??_*.py"))
+EXERCISES: dict[str, Exercise] = {
+    exercise.name: exercise
+    for room in ROOMS
+    for exercise in import_module(f"gptcourse.exercises.{room}").EXERCISES
+}
 ENOUGH = 0.6  # share of the cases on which a mistake that is named has to agree
 GIVEN = "It still behaves like the function that you were given: the bug is there."
 
@@ -22,8 +26,8 @@ class Verdict:
 
     exercise: str
     passed: bool
-    done: bool  # False where the stub was left as it is
     message: str  # what the learner reads
+    done: bool = True  # False where the stub was left as it is
 
     def __str__(self) -> str:
         """The message behind its sign and the exercise's name."""
@@ -31,48 +35,45 @@ class Verdict:
         return f"{sign} {self.exercise}: {self.message}"
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Threads that share a tensor of a few numbers mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@one_thread()
 def judge(exercise: Exercise, function: Any) -> Verdict:
     """Compare a function with the right one on every case.
 
     Never raises, whatever the function does, save for Ctrl-C.
     """
+    name = exercise.name
     if not callable(function):
-        return Verdict(
-            exercise.name,
-            passed=False,
-            done=True,
-            message=f"came {type(function).__name__}: give the function itself, without calling "
-            f"it: check.{exercise.name}(my_{exercise.name})",
-        )
+        came_instead = f"came {type(function).__name__}: give the function itself, without calling "
+        return Verdict(name, False, f"{came_instead}it: check.{name}(my_{name})")
     try:
         came = list(outcomes(exercise, function))
     except NotDone:
-        return Verdict(exercise.name, passed=False, done=False, message="not done yet")
-    expected = list(outcomes(exercise, exercise.right))
+        return Verdict(name, False, "not done yet", done=False)
+    expected = [seen for _, seen in outcomes(exercise, exercise.right)]
     problems = [
-        f"{explained(left, right, exercise)} (case: {label})"
-        for (label, left), (_, right) in zip(expected, came, strict=True)
-        if differ(left, right)
+        f"{problem} (case: {label})"
+        for wanted, (label, seen) in zip(expected, came, strict=True)
+        if (problem := parted(wanted, seen, exercise.reveal))
     ]
     if not problems:
-        message = f"right in all {len(came)} cases"
-        return Verdict(exercise.name, passed=True, done=True, message=message)
+        return Verdict(name, True, f"right in all {len(came)} cases")
     count = f"wrong in {len(problems)} of {len(came)} cases. The first:"
-    mistake = known_mistake(exercise, [seen for _, seen in expected], [seen for _, seen in came])
-    lines = [count, f"  {problems[0]}", *(f"  {line}" for line in mistake)]
-    return Verdict(exercise.name, passed=False, done=True, message="\n".join(lines))
+    mistake = known_mistake(exercise, expected, [seen for _, seen in came])
+    return Verdict(name, False, "\n  ".join([count, problems[0], *mistake]))
+
+
+def parted(expected: Any, came: Any, reveal: bool = True) -> str | None:
+    """One line on how two outcomes differ, or None where they do not."""
+    error = f"expected the error {expected.kind}, came " if isinstance(expected, Failed) else ""
+    if isinstance(came, Failed):
+        if error and came.kind == expected.kind:
+            return None
+        return f"{error}{came.kind}{came.place}{came.message and ': '}{came.message}"
+    if error:
+        return f"{error}no error"
+    for name, value in expected.items():
+        if found := difference(value, came.get(name), reveal):
+            return f"{name}: {found}"
+    return difference(dict.fromkeys(expected), dict.fromkeys(came))  # a name that is missing
 
 
 def known_mistake(exercise: Exercise, expected: list[Any], came: list[Any]) -> list[str]:
@@ -82,7 +83,7 @@ def known_mistake(exercise: Exercise, expected: list[Any], came: list[Any]) -> l
     it is the one that agrees on the most cases, the first wrong one and all right ones among them.
     Of the bug to spot it is said that it is still there, not where.
     """
-    may_differ = [differ(*pair) for pair in zip(expected, came, strict=True)]
+    may_differ = [parted(*pair) is not None for pair in zip(expected, came, strict=True)]
     may_differ[may_differ.index(True)] = False
     agreed: dict[Function, int] = {}
     for mistake in exercise.mistakes:
@@ -106,7 +107,7 @@ def known_mistake(exercise: Exercise, expected: list[Any], came: list[Any]) -> l
 def alike(known: Any, came: Any) -> bool:
     """Whether a function did what a known mistake does; an error has to say the same words."""
     words = [each.message if isinstance(each, Failed) else "" for each in (known, came)]
-    return words[0] == words[1] and not differ(known, came)
+    return words[0] == words[1] and parted(known, came) is None
 
 
 def sentence(mistake: Function) -> str:
@@ -114,45 +115,19 @@ def sentence(mistake: Function) -> str:
     return " ".join((mistake.__doc__ or "").split())
 
 
-def differ(expected: Any, came: Any) -> bool:
-    """Whether two outcomes differ."""
-    if isinstance(expected, Failed) or isinstance(came, Failed):
-        kinds = [each.kind if isinstance(each, Failed) else None for each in (expected, came)]
-        return kinds[0] != kinds[1]
-    return difference(expected, came) is not None
-
-
-def explained(expected: Any, came: Any, exercise: Exercise) -> str:
-    """One line on how two outcomes differ."""
-    if isinstance(came, Failed):
-        wanted = (
-            f"expected the error {expected.kind}, came " if isinstance(expected, Failed) else ""
-        )
-        line = f" in line {came.line} of your cell" if came.line else ""
-        return f"{wanted}{came.kind}{line}{': ' if came.message else ''}{came.message}"
-    if isinstance(expected, Failed):
-        return f"expected the error {expected.kind}, came no error"
-    for name, value in expected.items():
-        found = difference(value, came.get(name), exercise.reveal)
-        if found:
-            return f"{name}: {found}"
-    return f"{difference(expected, came)}"
-
-
 class Checks:
     """One attribute for each exercise: a function that tries the learner's and prints a verdict."""
 
     def __getattr__(self, name: str) -> Any:
         """Return the check of the exercise `name`."""
-        exercise = EXERCISES.get(name)
-        if exercise is None:
+        if name not in EXERCISES:
             near = get_close_matches(name, EXERCISES, n=1)
             hint = f": did you mean check.{near[0]}?" if near else ""
             raise AttributeError(f"there is no check named {name!r}{hint}")
 
         def try_it(yours: Any) -> None:
             with stoppable(name, yours):
-                print(judge(exercise, yours))
+                print(judge(EXERCISES[name], yours))
 
         return try_it
 

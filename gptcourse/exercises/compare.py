@@ -11,6 +11,8 @@ from torch import Tensor, nn
 ATOL, RTOL = 1e-5, 1e-5  # two ways of adding up float32 numbers differ by less
 SHOWN = 60  # characters of a value in a message
 
+Found = tuple[str, str, str] | None  # where, what was expected, what came
+
 
 def difference(expected: Any, came: Any, reveal: bool = True) -> str | None:
     """Return the first difference as one line, or None when there is none.
@@ -25,44 +27,29 @@ def difference(expected: Any, came: Any, reveal: bool = True) -> str | None:
     if found is None:
         return None
     where, wanted, got = found
-    place = f"at {where} " if where else ""
-    return (
-        f"{place}expected {wanted}, came {got}" if reveal else f"{place}came {got}: that is not it"
-    )
-
-
-Found = tuple[str, str, str] | None  # where, what was expected, what came
+    words = f"expected {wanted}, came {got}" if reveal else f"came {got}: that is not it"
+    return f"at {where} {words}" if where else words
 
 
 def _difference(expected: Any, came: Any) -> Found:
-    if isinstance(expected, Tensor):
-        return _tensors(expected, came)
-    if isinstance(expected, torch.Generator):
-        same = isinstance(came, torch.Generator) and torch.equal(
-            expected.get_state(), came.get_state()
-        )
-        return None if same else ("", "another position in the random numbers", "this one")
-    if isinstance(expected, nn.Module):
-        return _modules(expected, came)
-    if isinstance(expected, str | bytes):
-        return _texts(expected, came)
-    if isinstance(expected, bool | int | float):
-        return _numbers(expected, came)
-    if isinstance(expected, Mapping):
-        return _mappings(expected, came)
-    if isinstance(expected, Sequence):
-        return _sequences(expected, came)
-    if isinstance(expected, set | frozenset):
-        same = isinstance(came, set | frozenset) and came == expected
-        return None if same else _two(expected, came)
+    for kinds, compare in COMPARISONS:
+        if isinstance(expected, kinds):
+            return compare(expected, came)
     if type(came) is not type(expected):
         return _two(expected, came)
+    if isinstance(expected, torch.Generator):
+        same = torch.equal(expected.get_state(), came.get_state())
+        return None if same else ("", "another position in the random numbers", "this one")
     if is_dataclass(expected):
         return _mappings(vars(expected), vars(came))
     without_equality = callable(expected) or type(expected).__eq__ is object.__eq__
     if without_equality and not isinstance(expected, torch.dtype):  # functions, optimizers
         return None
     return None if came == expected else _two(expected, came)
+
+
+def _two(expected: Any, came: Any) -> Found:
+    return "", "None" if expected is None else described(expected), described(came)
 
 
 def _tensors(expected: Tensor, came: Any) -> Found:
@@ -86,11 +73,25 @@ def _tensors(expected: Tensor, came: Any) -> Found:
     return where if first else "", described(wanted[first]), described(got[first])
 
 
-def _texts(expected: str | bytes, came: Any) -> Found:
-    if type(came) is type(expected) and came == expected:
-        return None
-    if type(came) is not type(expected) or max(len(expected), len(came)) <= SHOWN:
+def _modules(expected: nn.Module, came: Any) -> Found:
+    if not isinstance(came, nn.Module):
         return _two(expected, came)
+    modes, parts = {True: "train mode", False: "eval mode"}, dict(came.named_modules())
+    for name, part in expected.named_modules():
+        if name in parts and parts[name].training != part.training:
+            return repr(name) if name else "", modes[part.training], modes[parts[name].training]
+    learning = [
+        {name: f"requires_grad {p.requires_grad}" for name, p in module.named_parameters()}
+        for module in (expected, came)
+    ]
+    return _mappings(expected.state_dict(), came.state_dict()) or _mappings(*learning)
+
+
+def _texts(expected: str | bytes, came: Any) -> Found:
+    if type(came) is not type(expected) or max(len(expected), len(came)) <= SHOWN:
+        return None if came == expected else _two(expected, came)
+    if came == expected:
+        return None
     pairs = zip(expected, came, strict=False)
     place = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(expected), len(came)))
     start = max(0, place - SHOWN // 3)  # with a little of what stands before it
@@ -108,55 +109,43 @@ def _numbers(expected: float, came: Any) -> Found:
     return None if near or both_nan else _two(expected, came)
 
 
-def _sequences(expected: Sequence[Any], came: Any) -> Found:
-    if not isinstance(came, Sequence) or isinstance(came, str | bytes):
-        return _two(expected, came)
-    for index, (left, right) in enumerate(zip(expected, came, strict=False)):
-        found = _difference(left, right)
-        if found is not None:
-            where, wanted, got = found
-            return (f"[{index}]{where}" if where else f"[{index}]"), wanted, got
-    if len(came) != len(expected):
-        return (
-            "",
-            f"{len(expected):,} elements, {described(expected)}",
-            (f"{len(came):,}, {described(came)}"),
-        )
-    return None
-
-
 def _mappings(expected: Mapping[Any, Any], came: Any) -> Found:
     if not isinstance(came, Mapping):
         return _two(expected, came)
     for key, value in expected.items():
         if key not in came:
             return "", f"the key {key!r}", f"the keys {described(list(came))}"
-        found = _difference(value, came[key])
-        if found is not None:
+        if found := _difference(value, came[key]):
             where, wanted, got = found
-            return f"{key!r}{' ' + where if where else ''}", wanted, got
+            return f"{key!r} {where}".rstrip(), wanted, got
     surplus = [key for key in came if key not in expected]
     return ("", "no other key", f"the key {surplus[0]!r} too") if surplus else None
 
 
-def _modules(expected: nn.Module, came: Any) -> Found:
-    if not isinstance(came, nn.Module):
+def _sequences(expected: Sequence[Any], came: Any) -> Found:
+    if not isinstance(came, Sequence) or isinstance(came, str | bytes):
         return _two(expected, came)
-    modes, parts = {True: "train mode", False: "eval mode"}, dict(came.named_modules())
-    for name, part in expected.named_modules():
-        if name in parts and parts[name].training != part.training:
-            return repr(name) if name else "", modes[part.training], modes[parts[name].training]
-    found = _mappings(expected.state_dict(), came.state_dict())
-    return found or _mappings(*(learning(module) for module in (expected, came)))
+    for index, pair in enumerate(zip(expected, came, strict=False)):
+        if found := _difference(*pair):
+            where, wanted, got = found
+            return f"[{index}]{where}", wanted, got
+    if len(came) == len(expected):
+        return None
+    return (
+        "",
+        f"{len(expected):,} elements, {described(expected)}",
+        f"{len(came):,}, {described(came)}",
+    )
 
 
-def learning(module: nn.Module) -> dict[str, str]:
-    """Of each parameter whether it gets a gradient."""
-    return {n: f"requires_grad {p.requires_grad}" for n, p in module.named_parameters()}
-
-
-def _two(expected: Any, came: Any) -> Found:
-    return "", "None" if expected is None else described(expected), described(came)
+COMPARISONS: tuple[tuple[Any, Any], ...] = (
+    (Tensor, _tensors),
+    (nn.Module, _modules),
+    (str | bytes, _texts),
+    (int | float, _numbers),
+    (Mapping, _mappings),
+    (Sequence, _sequences),
+)
 
 
 def described(value: Any) -> str:

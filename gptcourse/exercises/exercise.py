@@ -37,9 +37,7 @@ class Case(NamedTuple):
 def result(function: Function, *arguments: Any) -> dict[str, Any]:
     """What is seen of a plain function: its result; an iterator's elements as a list."""
     value = function(*arguments)
-    if hasattr(value, "__next__"):
-        value = list(islice(value, LONGEST))
-    return {"the result": value}
+    return {"the result": list(islice(value, LONGEST)) if hasattr(value, "__next__") else value}
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,7 @@ class Exercise:
 
     Args:
         name: of the check, and of the learner's function without its ``my_``.
-        notebook: the file's name without its ending.
-        rating: 1, 2 or 3 stars.
-        minutes: that a learner may need.
+        notebook: the file's name without its ending; stars and minutes stand in its heading there.
         right: the function to compare with, the package's own where there is one.
         cases: yields the same cases each time it is called, made anew, so that a function that
             changes its arguments harms nobody.
@@ -65,8 +61,6 @@ class Exercise:
 
     name: str
     notebook: str
-    rating: int
-    minutes: int
     right: Function
     cases: Callable[[], Iterable[Case]]
     mistakes: tuple[Function, ...]
@@ -85,7 +79,7 @@ class Failed(NamedTuple):
 
     kind: str  # the exception's class
     message: str
-    line: int | None  # in the learner's own code
+    place: str  # " in line 3 of your cell", or nothing where the learner's own code has no part
 
 
 def outcomes(exercise: Exercise, function: Function) -> Iterator[tuple[str, Any]]:
@@ -93,42 +87,45 @@ def outcomes(exercise: Exercise, function: Function) -> Iterator[tuple[str, Any]
 
     Raises NotDone where the function says so.
     """
+    names = inspect.signature(exercise.right).parameters
     cases = iter(exercise.cases())
     while True:
-        with own_random_numbers(), torch.enable_grad():  # to make the case, and for the call
+        with undisturbed():  # to make the case, and for the call
             case = next(cases, None)
             if case is None:
                 return
-            seen = outcome(exercise, function, case)
+            try:
+                seen: Any = dict(exercise.observe(function, *case.arguments))
+            except (Exception, SystemExit) as problem:
+                if isinstance(problem, NotImplementedError) and str(problem) in STUB:
+                    raise NotDone from problem
+                seen = failure(problem, function)
+            else:
+                after = zip(names, case.arguments, strict=False)
+                seen |= {f"{name}, after the call": argument for name, argument in after}
         yield case.label, seen
 
 
 @contextmanager
-def own_random_numbers() -> Iterator[None]:
-    """Every call draws the same numbers, and none of those that the notebook draws afterwards."""
+def undisturbed() -> Iterator[None]:
+    """Every call draws the same numbers, and none of those that the notebook draws afterwards.
+
+    It computes in one thread: those that share a tensor of a few numbers mostly wait.
+    """
     before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     torch.default_generator.manual_seed(SEED)
     np.random.seed(SEED)
     random.seed(SEED)
     try:
-        yield
+        with torch.enable_grad():
+            yield
     finally:
+        torch.set_num_threads(threads)
         torch.set_rng_state(before[0])
         np.random.set_state(before[1])
         random.setstate(before[2])
-
-
-def outcome(exercise: Exercise, function: Function, case: Case) -> dict[str, Any] | Failed:
-    """What was seen of one call, and its arguments after it."""
-    try:
-        seen = exercise.observe(function, *case.arguments)
-    except (Exception, SystemExit) as problem:
-        if isinstance(problem, NotImplementedError) and str(problem) in STUB:
-            raise NotDone from problem
-        return failure(problem, function)
-    names = inspect.signature(exercise.right).parameters
-    after = {f"{n}, after the call": a for n, a in zip(names, case.arguments, strict=False)}
-    return {**seen, **after}
 
 
 class Stopped(KeyboardInterrupt):
@@ -149,10 +146,7 @@ def stoppable(name: str, function: Any) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as problem:
-        line = failure(problem, function).line
-        raise Stopped(
-            f"· {name}: stopped{f' in line {line} of your cell' if line else ''}"
-        ) from None
+        raise Stopped(f"· {name}: stopped{failure(problem, function).place}") from None
     finally:
         clock.cancel()
 
@@ -167,4 +161,6 @@ def failure(problem: BaseException, function: Function) -> Failed:
     ]
     lines = [line for file, line in own if file == own[0][0]]  # each cell is a file by itself
     message = str(problem).strip().split("\n", 1)[0][:200]
-    return Failed(type(problem).__name__, message, lines[-1] if lines else None)
+    return Failed(
+        type(problem).__name__, message, f" in line {lines[-1]} of your cell" if lines else ""
+    )

@@ -1,7 +1,6 @@
 """The exercises of notebook 01: merge, encode a piece, choose the next merge, decode a stream."""
 
 import codecs
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -14,6 +13,7 @@ from gptlib.data.corpora import load_corpus
 from gptlib.tokenizer import BPETokenizer, Tokenizer, bpe, decode_stream
 from gptlib.tokenizer.vocabulary import BytePair
 
+NOTEBOOK = "01_tokenization"
 Token = TypeVar("Token", int, bytes)  # exercise 1.1 merges ids, 1.2 the tokens themselves
 Ranks = dict[BytePair, int]
 Pieces = Mapping[tuple[bytes, ...], int]
@@ -26,8 +26,6 @@ def as_a_list(function: Function, *arguments: Any) -> dict[str, Any]:
 
 
 # Exercise 1.1: in a list of ids, glue every pair of neighbors that a merge names.
-
-
 def merge(ids: list[Token], pair: tuple[Token, Token], new_id: Token) -> list[Token]:
     """A new list, in which each `pair` of neighbors has become `new_id`."""
     merged, i = [], 0
@@ -115,29 +113,21 @@ def merge_by_recursion(ids: list[int], pair: tuple[int, int], new_id: int) -> li
 
 def merge_in_a_copy(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
     """A copy that becomes shorter with every merge."""
-    merged, place = list(ids), 0
-    while place < len(merged) - 1:
-        if (merged[place], merged[place + 1]) == pair:
+    merged = list(ids)
+    for place in range(len(ids)):
+        if tuple(merged[place : place + 2]) == pair:
             merged[place : place + 2] = [new_id]
-        place += 1
     return merged
 
 
 MERGE = Exercise(
-    *("merge", "01_tokenization"),
-    rating=1,
-    minutes=10,
-    right=merge,
-    cases=merge_cases,
-    mistakes=mistakes(merge, MERGE_MISTAKES),
+    *("merge", NOTEBOOK, merge, merge_cases, mistakes(merge, MERGE_MISTAKES)),
     also_right=(merge_by_recursion, merge_in_a_copy),
     observe=as_a_list,
 )
 
 
 # Exercise 1.2: the tokens of one piece, by replaying the merges, oldest first.
-
-
 def encode_piece(piece: bytes, ranks: Ranks) -> list[bytes]:
     """The tokens of `piece`: at every turn the oldest merge that fits, wherever it stands."""
     tokens = [piece[i : i + 1] for i in range(len(piece))]
@@ -260,11 +250,7 @@ def encode_piece_as_the_package(piece: bytes, ranks: Ranks) -> list[bytes]:
 
 
 ENCODE_PIECE = Exercise(
-    *("encode_piece", "01_tokenization"),
-    rating=2,
-    minutes=25,
-    right=encode_piece,
-    cases=encode_piece_cases,
+    *("encode_piece", NOTEBOOK, encode_piece, encode_piece_cases),
     mistakes=(
         longest_match,
         *mistakes(encode_piece, ENCODE_PIECE_MISTAKES, merge),
@@ -276,8 +262,6 @@ ENCODE_PIECE = Exercise(
 
 
 # Exercise 1.3: the pair that training glues next.
-
-
 def count_pairs(piece_counts: Pieces) -> Counter[BytePair]:
     """How often each pair of neighbors stands in the text."""
     counts: Counter[BytePair] = Counter()
@@ -364,31 +348,22 @@ returning the token that gluing would make; the pair is asked for.
 """
 
 
-def by_sorting(piece_counts: Pieces) -> BytePair | None:
+def in_order(piece_counts: Pieces) -> BytePair | None:
     """Everything in order, then the last."""
     ordered = sorted((count, pair) for pair, count in count_pairs(piece_counts).items())
     return ordered[-1][1] if ordered else None
 
 
-def best_pair_as_the_package(piece_counts: Pieces) -> BytePair | None:
-    """Numbered tokens, and a queue that hands out the winner."""
-    tokens = sorted({token for piece in piece_counts for token in piece})
-    order, number = [bpe.Descending(token) for token in tokens], tokens.index
-    counts = {(number(a), number(b)): n for (a, b), n in count_pairs(piece_counts).items()}
-    queue = [(-n, order[a], order[b], (a, b)) for (a, b), n in counts.items()]
-    heapq.heapify(queue)
-    best = bpe.best_pair(queue, counts)
-    return None if best is None else (tokens[best[0]], tokens[best[1]])
+def in_two_steps(piece_counts: Pieces) -> BytePair | None:
+    """The highest count, then the greatest pair that has it."""
+    counts = count_pairs(piece_counts)
+    return max((pair for pair in counts if counts[pair] == max(counts.values())), default=None)
 
 
 BEST_PAIR = Exercise(
-    *("best_pair", "01_tokenization"),
-    rating=2,
-    minutes=15,
-    right=best_pair,
-    cases=best_pair_cases,
+    *("best_pair", NOTEBOOK, best_pair, best_pair_cases),
     mistakes=mistakes(best_pair, BEST_PAIR_MISTAKES, count_pairs),
-    also_right=(by_sorting, best_pair_as_the_package),
+    also_right=(in_order, in_two_steps),
 )
 
 
@@ -413,15 +388,14 @@ def decode_stream_cases() -> Iterator[Case]:
 
 def text_shown(function: Function, tokenizer: Tokenizer, ids: list[int]) -> dict[str, Any]:
     """What a reader sees after each id, and whether empty parts came."""
-    seen = [f"the text shown after id number {number}" for number in range(1, len(ids) + 1)]
-    seen.append("the text shown after the end")
-    shown, empty, read = dict.fromkeys(seen, ""), 0, 0
+    names = [*(f"id number {number}" for number in range(1, len(ids) + 1)), "the end"]
+    shown, place, empty = [""] * len(names), 0, 0
 
     def arriving() -> Iterator[int]:
-        nonlocal read
+        nonlocal place
         for token_id in ids:
             yield token_id
-            read += 1
+            place += 1
 
     parts = function(tokenizer, arriving())
     if not hasattr(parts, "__iter__"):
@@ -429,9 +403,10 @@ def text_shown(function: Function, tokenizer: Tokenizer, ids: list[int]) -> dict
     for part in islice(parts, LONGEST):
         if not isinstance(part, str):
             raise TypeError(f"each part has to be text, came {type(part).__name__}")
-        shown[seen[read]] += part
+        shown[place] += part
         empty += not part
-    return {**shown, "parts without text": empty}
+    seen = {f"the text shown after {name}": text for name, text in zip(names, shown, strict=True)}
+    return {**seen, "parts without text": empty}
 
 
 def token_by_token(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
@@ -491,18 +466,17 @@ waiting for a space: whole letters should not wait for the word's end.
 """
 
 
-def by_length(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """Decode everything each time, and keep back what could still become a letter."""
-    read: list[int] = []
-    shown = 0
+def by_leftovers(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """Decode what is whole each time, and keep the bytes that could still become a letter."""
+    left = b""
     for token_id in ids:
-        read.append(token_id)
-        text, _ = codecs.utf_8_decode(tokenizer.decode_bytes(read), "replace", False)
-        if len(text) > shown:
-            yield text[shown:]
-        shown = len(text)
-    if rest := tokenizer.decode(read)[shown:]:
-        yield rest
+        left += tokenizer.decode_bytes([token_id])
+        text, used = codecs.utf_8_decode(left, "replace", False)
+        left = left[used:]
+        if text:
+            yield text
+    if left:
+        yield left.decode(errors="replace")
 
 
 def by_iterdecode(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
@@ -511,18 +485,14 @@ def by_iterdecode(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
 
 
 DECODE_STREAM = Exercise(
-    *("decode_stream", "01_tokenization"),
-    rating=2,
-    minutes=15,
-    right=decode_stream,
-    cases=decode_stream_cases,
+    *("decode_stream", NOTEBOOK, decode_stream, decode_stream_cases),
     mistakes=(
         token_by_token,
         *mistakes(decode_stream, DECODE_STREAM_MISTAKES),
         until_no_sign,
         *mistakes(until_no_sign, WAITING_MISTAKES),
     ),
-    also_right=(by_length, by_iterdecode),
+    also_right=(by_leftovers, by_iterdecode),
     given=token_by_token,
     observe=text_shown,
 )

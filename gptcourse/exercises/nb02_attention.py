@@ -12,9 +12,10 @@ from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.attention import causal_weights, merge_heads, split_heads
 
+NOTEBOOK = "02_attention"
+
+
 # Exercise 2.1: how much each position takes from each position of its past.
-
-
 def causal_weights_cases() -> Iterator[Case]:
     """Shapes with pairwise different sizes, four positions as in the toy, and large scores."""
     generator = torch.Generator().manual_seed(0)
@@ -69,37 +70,26 @@ powers taken of the scores as they are: e to a large score is too large for a fl
 """
 
 
-def row_by_row(query: Tensor, key: Tensor) -> Tensor:
-    """The same as a loop over positions, each with its own softmax."""
-    B, H, T, D = query.shape
-    weights = torch.zeros(B, H, T, T)
-    for i in range(T):
-        scores = (query[:, :, i, None] * key[:, :, : i + 1]).sum(dim=-1) / math.sqrt(D)
-        weights[:, :, i, : i + 1] = scores.softmax(dim=-1)
-    return weights
+def added_mask(query: Tensor, key: Tensor) -> Tensor:
+    """The same with −∞ added to scores of the future."""
+    scores = torch.einsum("bhid,bhjd->bhij", query, key) * key.shape[-1] ** -0.5
+    return (scores + torch.full_like(scores, -math.inf).triu(diagonal=1)).softmax(dim=-1)
 
 
 def values_are_the_identity(query: Tensor, key: Tensor) -> Tensor:
     """The same by PyTorch's fused form: mixing the rows of an identity matrix shows the weights."""
-    T = query.shape[-2]
-    identity = torch.eye(T).expand(*query.shape[:2], T, T)
+    identity = torch.eye(key.shape[2]).expand(*key.shape[:3], -1)
     return F.scaled_dot_product_attention(query, key, identity, is_causal=True)
 
 
 CAUSAL_WEIGHTS = Exercise(
-    *("causal_weights", "02_attention"),
-    rating=2,
-    minutes=20,
-    right=causal_weights,
-    cases=causal_weights_cases,
+    *("causal_weights", NOTEBOOK, causal_weights, causal_weights_cases),
     mistakes=mistakes(causal_weights, CAUSAL_WEIGHTS_MISTAKES),
-    also_right=(row_by_row, values_are_the_identity),
+    also_right=(added_mask, values_are_the_identity),
 )
 
 
 # Exercise 2.2: cut the width into heads, and bring the heads before the positions.
-
-
 def split_heads_cases() -> Iterator[Case]:
     """Numbered entries, so that a message shows which entry stands where."""
     for B, T, H, D in ((1, 4, 2, 3), (2, 5, 3, 4), (3, 2, 4, 6), (2, 3, 1, 5), (4, 3, 5, 1)):
@@ -140,31 +130,17 @@ every head getting the whole width: heads cut C, they do not repeat it.
 """
 
 
-def head_after_head(x: Tensor, n_heads: int) -> Tensor:
-    """The same as a loop over heads, each with its own slice of the channels."""
-    D = x.shape[-1] // n_heads
-    return torch.stack([x[:, :, h * D : (h + 1) * D] for h in range(n_heads)], dim=1)
-
-
-def unflattened(x: Tensor, n_heads: int) -> Tensor:
-    """The same with the last axis unfolded by name."""
-    return x.unflatten(-1, (n_heads, -1)).movedim(2, 1)
-
-
 SPLIT_HEADS = Exercise(
-    *("split_heads", "02_attention"),
-    rating=2,
-    minutes=10,
-    right=split_heads,
-    cases=split_heads_cases,
+    *("split_heads", NOTEBOOK, split_heads, split_heads_cases),
     mistakes=mistakes(split_heads, SPLIT_HEADS_MISTAKES),
-    also_right=(head_after_head, unflattened),
+    also_right=(
+        lambda x, n_heads: torch.stack(x.chunk(n_heads, dim=-1), dim=1),
+        lambda x, n_heads: x.unflatten(-1, (n_heads, -1)).movedim(2, 1),
+    ),
 )
 
 
 # Exercise 2.3: lay the heads side by side again.
-
-
 def merge_heads_cases() -> Iterator[Case]:
     """Numbered entries as a product leaves them, and once as a split leaves them."""
     for B, H, T, D in ((1, 2, 4, 3), (2, 3, 5, 4), (3, 4, 2, 6), (2, 1, 3, 5), (4, 5, 1, 2)):
@@ -203,34 +179,17 @@ positions.
 """
 
 
-def heads_joined(x: Tensor) -> Tensor:
-    """The same by joining the heads along the channels."""
-    return torch.cat(list(x.unbind(dim=1)), dim=-1)
-
-
-def filled_in(x: Tensor) -> Tensor:
-    """The same as a loop that fills in each head's channels."""
-    B, H, T, D = x.shape
-    merged = torch.empty(B, T, H * D)
-    for h in range(H):
-        merged[:, :, h * D : (h + 1) * D] = x[:, h]
-    return merged
-
-
 MERGE_HEADS = Exercise(
-    *("merge_heads", "02_attention"),
-    rating=2,
-    minutes=10,
-    right=merge_heads,
-    cases=merge_heads_cases,
+    *("merge_heads", NOTEBOOK, merge_heads, merge_heads_cases),
     mistakes=mistakes(merge_heads, MERGE_HEADS_MISTAKES),
-    also_right=(heads_joined, filled_in),
+    also_right=(
+        lambda x: torch.cat(x.unbind(dim=1), dim=-1),
+        lambda x: x.permute(0, 2, 1, 3).flatten(2),
+    ),
 )
 
 
 # Exercise 2.4: the whole layer, from the input to the output projection.
-
-
 def attention(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Tensor:
     """Causal attention as in `CausalSelfAttention`, without biases: (B, T, C) in and out."""
     thirds = (x @ w_qkv).chunk(3, dim=-1)  # 3 × (B, T, C)
@@ -250,22 +209,20 @@ def attention_cases() -> Iterator[Case]:
         yield Case(f"B {B}, T {T}, H {H}, D {D}", (x, w_qkv, w_out, H))
 
 
-def forth_and_back(
-    function: Function, x: Tensor, w_qkv: Tensor, w_out: Tensor, H: int
-) -> dict[str, Any]:
+def forth_and_back(function: Function, *given: Any) -> dict[str, Any]:
     """The output, whether a backward pass can follow, and the gradients that it brings."""
-    tensors = {"x": x, "w_qkv": w_qkv, "w_out": w_out}
+    tensors = dict(zip(("x", "w_qkv", "w_out"), given, strict=False))
     for tensor in tensors.values():
         tensor.requires_grad_()
-    y = function(x, w_qkv, w_out, H)
+    y = function(*given)
     if not isinstance(y, Tensor):
         return {"the result": y}
     backward = "works"
-    if y.requires_grad:
-        try:
+    try:
+        if y.requires_grad:
             y.square().sum().backward()
-        except RuntimeError as problem:
-            backward = f"{problem}"
+    except RuntimeError as problem:
+        backward = str(problem)
     gradients = {
         f"the gradient of {name}": torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
         for name, tensor in tensors.items()
@@ -315,33 +272,23 @@ nothing would be learned.
 
 def fused(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Tensor:
     """The same with PyTorch's fused form."""
-    C = x.shape[-1]
-    query, key, value = (split_heads(part, n_heads) for part in (x @ w_qkv).split(C, dim=-1))
+    query, key, value = (split_heads(part, n_heads) for part in (x @ w_qkv).tensor_split(3, dim=-1))
     return merge_heads(F.scaled_dot_product_attention(query, key, value, is_causal=True)) @ w_out
 
 
-def head_by_head(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Tensor:
-    """The same as a loop over heads, each with its own columns of the parameters."""
-    T, C = x.shape[1:]
-    D, mixes = C // n_heads, []
-    future = torch.ones(T, T, dtype=torch.bool).triu(diagonal=1)
-    for h in range(n_heads):
-        query, key, value = (
-            x @ w_qkv[:, part * C + h * D : part * C + (h + 1) * D] for part in range(3)
-        )
-        scores = query @ key.transpose(-2, -1) / math.sqrt(D)
-        mixes.append(scores.masked_fill(future, float("-inf")).softmax(dim=-1) @ value)
-    return torch.cat(mixes, dim=-1) @ w_out
+def by_einsum(x: Tensor, w_qkv: Tensor, w_out: Tensor, n_heads: int) -> Tensor:
+    """The same with the axes named."""
+    query, key, value = (x @ w_qkv).unflatten(-1, (3, n_heads, -1)).unbind(dim=2)  # (B, T, H, D)
+    scores = torch.einsum("bihd,bjhd->bhij", query, key) / math.sqrt(query.shape[-1])
+    future = torch.ones_like(scores, dtype=torch.bool).triu(diagonal=1)  # (B, H, T, T)
+    weights = scores.masked_fill(future, float("-inf")).softmax(dim=-1)
+    return torch.einsum("bhij,bjhd->bihd", weights, value).flatten(2) @ w_out  # (B, T, C)
 
 
 ATTENTION = Exercise(
-    *("attention", "02_attention"),
-    rating=3,
-    minutes=30,
-    right=attention,
-    cases=attention_cases,
+    *("attention", NOTEBOOK, attention, attention_cases),
     mistakes=mistakes(attention, ATTENTION_MISTAKES, causal_weights),
-    also_right=(fused, head_by_head),
+    also_right=(fused, by_einsum),
     observe=forth_and_back,
 )
 

@@ -1,5 +1,6 @@
 """The exercises of notebook 03: LayerNorm, the tanh-GELU, and a block's two lines."""
 
+import math
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,10 @@ from gptlib.attention import CausalSelfAttention
 from gptlib.block import MLP, Block, LayerNorm, gelu, layer_norm
 from gptlib.config import GPTConfig
 
+NOTEBOOK = "03_transformer_block"
+
+
 # -- 3.1 layer_norm: mean 0 and variance 1 for each position, then scale and shift
-
-
 def layer_norm_cases() -> Iterator[Case]:
     """Axes of different lengths, rows of tiny and of no variance, one token, double precision."""
     generator = torch.Generator().manual_seed(0)
@@ -93,11 +95,6 @@ changing `x` itself, with `-=` or `/=`: others still need it as it was.
 """
 
 
-def fused_layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """PyTorch's own kernel."""
-    return F.layer_norm(x, weight.shape, weight, bias, epsilon)
-
-
 def row_by_row(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """In a loop over positions, with the sums written out."""
     rows = []
@@ -108,14 +105,12 @@ def row_by_row(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
 
 
 LAYER_NORM = Exercise(
-    name="layer_norm",
-    notebook="03_transformer_block",
-    rating=1,
-    minutes=15,
-    right=layer_norm,
-    cases=layer_norm_cases,
+    *("layer_norm", NOTEBOOK, layer_norm, layer_norm_cases),
     mistakes=mistakes(layer_norm, LAYER_NORM_MISTAKES),
-    also_right=(fused_layer_norm, row_by_row),
+    also_right=(
+        lambda x, weight, bias, epsilon: F.layer_norm(x, weight.shape, weight, bias, epsilon),
+        row_by_row,
+    ),
 )
 
 # -- 3.2 gelu_tanh: the gate, in the form that GPT-2 was trained with
@@ -179,25 +174,13 @@ ReLU, which stops every negative number.
 """
 
 
-def fused_gelu(x: Tensor) -> Tensor:
-    """PyTorch's own kernel."""
-    return F.gelu(x, approximate="tanh")
-
-
-def as_a_sigmoid(x: Tensor) -> Tensor:
-    """(1 + tanh z) / 2 is the sigmoid of 2z."""
-    return x * torch.sigmoid((8 / torch.pi) ** 0.5 * x * (1 + 0.044715 * x * x))
-
-
 GELU_TANH = Exercise(
-    name="gelu_tanh",
-    notebook="03_transformer_block",
-    rating=1,
-    minutes=10,
-    right=gelu,
-    cases=gelu_cases,
-    mistakes=mistakes(gelu, GELU_MISTAKES),
-    also_right=(fused_gelu, as_a_sigmoid),
+    *("gelu_tanh", NOTEBOOK, gelu, gelu_cases, mistakes(gelu, GELU_MISTAKES)),
+    also_right=(
+        lambda x: F.gelu(x, approximate="tanh"),
+        # (1 + tanh z) / 2 is the sigmoid of 2z
+        lambda x: x * torch.sigmoid((8 / math.pi) ** 0.5 * x * (1 + 0.044715 * x * x)),
+    ),
     observe=seen_of_gelu,
 )
 
@@ -217,8 +200,7 @@ def block_cases() -> Iterator[Case]:
     generator = torch.Generator().manual_seed(0)
     for B, T, C, H in ((3, 5, 4, 2), (1, 4, 6, 3), (2, 1, 8, 4)):
         config = GPTConfig(width=C, n_heads=H, dropout=0.0, context_length=8)
-        with torch.random.fork_rng(devices=[]):  # the initial values are drawn anew below
-            parts = (LayerNorm(C), CausalSelfAttention(config), LayerNorm(C), MLP(config))
+        parts = (LayerNorm(C), CausalSelfAttention(config), LayerNorm(C), MLP(config))
         for part in parts:
             for parameter in part.parameters():
                 nn.init.normal_(parameter, std=0.3, generator=generator)
@@ -231,14 +213,10 @@ def seen_of_block(function: Function, x: Tensor, *parts: Part) -> dict[str, Any]
     order: list[str] = []
 
     def noted(name: str, part: Part) -> Part:
-        def call(x: Tensor) -> Tensor:
-            order.append(name)
-            return part(x)
-
-        return call
+        return lambda x: order.append(name) or part(x)  # type: ignore[func-returns-value]
 
     names = ("ln_1", "attention", "ln_2", "mlp")
-    answer = function(x, *(noted(name, part) for name, part in zip(names, parts, strict=True)))
+    answer = function(x, *map(noted, names, parts))
     return {"the order of the calls": order, "the result": answer}
 
 
@@ -303,23 +281,15 @@ def lines_of_the_package(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp
     return Block.forward(block, x)
 
 
-def in_a_loop(x: Tensor, ln_1: Part, attention: Part, ln_2: Part, mlp: Part) -> Tensor:
-    """The same for both halves, on a copy that may be changed."""
-    x = x.clone()
-    for norm, part in ((ln_1, attention), (ln_2, mlp)):
-        x = torch.add(part(norm(x)), x)
-    return x
-
-
 BLOCK_FORWARD = Exercise(
-    name="block_forward",
-    notebook="03_transformer_block",
-    rating=2,
-    minutes=20,
-    right=block_forward,
-    cases=block_cases,
+    *("block_forward", NOTEBOOK, block_forward, block_cases),
     mistakes=mistakes(block_forward, BLOCK_MISTAKES),
-    also_right=(lines_of_the_package, in_a_loop),
+    also_right=(
+        lines_of_the_package,
+        lambda x, ln_1, attention, ln_2, mlp: (
+            (y := torch.add(x, attention(ln_1(x)))) + mlp(ln_2(y))
+        ),
+    ),
     observe=seen_of_block,
 )
 

@@ -1,6 +1,8 @@
 """The exercises of notebook 04: counting parameters, the way through the blocks, sampling."""
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,10 @@ from gptlib.config import GPTConfig
 from gptlib.generation import keep_top_k, keep_top_p, sample_next
 from gptlib.model import GPT, count_parameters
 
+NOTEBOOK = "04_gpt2_124m"
+
+
 # -- 4.1 count_parameters: how many each part of GPT-2 holds, from the shape alone
-
-
 def counting_cases() -> Iterator[Case]:
     """The one by hand, GPT-2 itself, and shapes with V, T, L, H and C pairwise different."""
     by_hand = GPTConfig(5, 5, n_layers=2, n_heads=2, width=4)
@@ -81,42 +84,26 @@ def from_the_model(config: GPTConfig) -> dict[str, int]:
     """Builds the model without memory and sorts its parameters by their names."""
     with torch.device("meta"):
         named = {name: tensor.numel() for name, tensor in GPT(config).named_parameters()}
-    marks = {
-        "token embedding": "token_embedding",
-        "position embedding": "position_embedding",
-        "attention": ".attention.",
-        "MLP": ".mlp.",
-        "LayerNorm": "ln_",
-    }
-    counts = {
-        part: sum(count for name, count in named.items() if mark in name)
-        for part, mark in marks.items()
-    }
-    return {**counts, "total": sum(named.values())}
+    parts = ("token embedding", "position embedding", "attention", "MLP", "LayerNorm")
+    marks = ("token_embedding", "position_embedding", ".attention.", ".mlp.", "ln_")
+    counts = [sum(n for name, n in named.items() if mark in name) for mark in marks]
+    return {**dict(zip(parts, counts, strict=True)), "total": sum(named.values())}
 
 
 def layer_by_layer(config: GPTConfig) -> dict[str, int]:
     """Adds up matrices and biases, one block after the other."""
-    C = config.width
-    spare = -config.vocab_size % config.vocab_multiple
-    counts = dict.fromkeys(("token embedding", "position embedding", "attention", "MLP"), 0)
-    counts |= {"LayerNorm": 2 * C, "token embedding": (config.vocab_size + spare) * C}
+    C, spare = config.width, -config.vocab_size % config.vocab_multiple
+    counts = Counter({"LayerNorm": 2 * C, "token embedding": (config.vocab_size + spare) * C})
     counts["position embedding"] = config.context_length * C
     for _ in range(config.n_layers):
         counts["LayerNorm"] += 2 * C + 2 * C
         counts["attention"] += C * 3 * C + config.qkv_bias * 3 * C + C * C + C
         counts["MLP"] += C * 4 * C + 4 * C + 4 * C * C + C
-    counts["total"] = sum(counts.values())
-    return counts
+    return {**counts, "total": counts.total()}
 
 
 COUNT_PARAMETERS = Exercise(
-    name="count_parameters",
-    notebook="04_gpt2_124m",
-    rating=1,
-    minutes=20,
-    right=count_parameters,
-    cases=counting_cases,
+    *("count_parameters", NOTEBOOK, count_parameters, counting_cases),
     mistakes=mistakes(count_parameters, COUNTING_MISTAKES),
     also_right=(from_the_model, layer_by_layer),
     observe=seen_of_counting,
@@ -158,22 +145,17 @@ def forward_cases() -> Iterator[Case]:
 def seen_of_forward(function: Function, model: GPT, ids: Tensor) -> dict[str, Any]:
     """The logits, and what reaches the parameters from them."""
     logits = function(model, ids)
-    seen = {"the logits": logits}
-    if not isinstance(logits, Tensor) or not logits.requires_grad:
-        return {**seen, "a way back for the gradients": False}
+    way_back = isinstance(logits, Tensor) and logits.requires_grad
+    seen = {"the logits": logits, "a way back for the gradients": way_back}
+    if not way_back:
+        return seen
     weight = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype).reshape(logits.shape)
     (weight * logits).sum().backward()
-    silent = [
-        number
-        for number, block in enumerate(model.blocks)
-        if all(parameter.grad is None for parameter in block.parameters())
-    ]
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    learning = [any(p.grad is not None for p in block.parameters()) for block in model.blocks]
     return {
         **seen,
-        "a way back for the gradients": True,
-        "the blocks without a gradient": silent,
-        "the gradients": gradients,
+        "the blocks without a gradient": [i for i, learns in enumerate(learning) if not learns],
+        "the gradients": {name: parameter.grad for name, parameter in model.named_parameters()},
     }
 
 
@@ -199,10 +181,8 @@ def hides_errors(model: GPT, ids: Tensor) -> Tensor:
     """A block that fails is skipped in silence: an `except` here hides what you need to see."""
     x = model.token_embedding(ids) + model.position_embedding(torch.arange(ids.shape[1]))
     for block in model.blocks:
-        try:
+        with suppress(Exception):
             x = block(x)
-        except Exception:
-            continue
     return model.logits(model.ln_final(x))
 
 
@@ -231,11 +211,6 @@ leaving out the position embedding: the stream begins with the tokens alone.
 """
 
 
-def the_model_itself(model: GPT, ids: Tensor) -> Tensor:
-    """What stands in the package."""
-    return model(ids)
-
-
 def as_one_module(model: GPT, ids: Tensor) -> Tensor:
     """Blocks and LayerNorm as one chain, the head in einsum."""
     x = model.token_embedding(ids) + model.position_embedding.weight[: ids.shape[1]]
@@ -244,14 +219,9 @@ def as_one_module(model: GPT, ids: Tensor) -> Tensor:
 
 
 FORWARD_BLOCKS = Exercise(
-    name="forward_blocks",
-    notebook="04_gpt2_124m",
-    rating=2,
-    minutes=15,
-    right=forward_blocks,
-    cases=forward_cases,
+    *("forward_blocks", NOTEBOOK, forward_blocks, forward_cases),
     mistakes=(embedding_for_all, hides_errors, *mistakes(forward_blocks, FORWARD_MISTAKES)),
-    also_right=(the_model_itself, as_one_module),
+    also_right=(lambda model, ids: model(ids), as_one_module),
     given=embedding_for_all,
     observe=seen_of_forward,
 )
@@ -287,20 +257,17 @@ def seen_of_sampling(function: Function, logits: Tensor, *arguments: Any) -> dic
     def draw(times: int) -> Any:
         return function(before.repeat_interleave(times, dim=0), *settings, generator)
 
-    with torch.random.fork_rng(devices=[]):  # a function that ignores the generator draws there
-        torch.manual_seed(seed + 1_000)
-        everybody = torch.get_rng_state()
-        generator.manual_seed(seed)
-        one = function(logits, *settings, generator)
-        if not isinstance(one, Tensor):
-            return {"the result": one}
-        seen = {"the result": torch.zeros_like(one)}  # shape and kind; the tokens are seen below
-        if one.shape != (B,):
-            return seen
-        few, more, many = draw(20), draw(20), draw(DRAWS)
-        generator.manual_seed(seed)
-        again = draw(1), draw(20), draw(20)
-        left_alone = torch.equal(everybody, torch.get_rng_state())
+    everybody = torch.get_rng_state()
+    generator.manual_seed(seed)
+    one = function(logits, *settings, generator)
+    if not isinstance(one, Tensor):
+        return {"the result": one}
+    seen = {"the result": torch.zeros_like(one)}  # shape and kind; the tokens are seen below
+    if one.shape != (B,):
+        return seen
+    few, more, many = draw(20), draw(20), draw(DRAWS)
+    generator.manual_seed(seed)
+    again = draw(1), draw(20), draw(20)
     shares = (many.reshape(B, DRAWS, 1) == torch.arange(V)).double().mean(dim=1)  # (B, V)
     return {
         **seen,
@@ -308,7 +275,7 @@ def seen_of_sampling(function: Function, logits: Tensor, *arguments: Any) -> dic
         "the share of each token": snapped(shares, before, *settings),
         "the same seed gives the same tokens": all(map(torch.equal, (one, few, more), again)),
         "a second draw gives other tokens": not torch.equal(few, more),
-        "the global random numbers are left alone": left_alone,
+        "the global random numbers are left alone": everybody.equal(torch.get_rng_state()),
     }
 
 
@@ -384,35 +351,21 @@ def by_noise(logits: Tensor, temperature: float, k: Any, p: Any, generator: Any)
     return (logits - noise.log()).argmax(dim=-1)
 
 
-def row_by_row(logits: Tensor, temperature: float, k: Any, p: Any, generator: Any) -> Tensor:
-    """A loop over the rows, and a loop over the tokens from the likeliest down."""
-    found = []
-    for row in logits.tolist():
-        order = sorted(range(len(row)), key=lambda token: -row[token])
-        if temperature == 0:
-            found.append(order[0])
-            continue
-        order = order[:k]
-        scores = torch.tensor([row[token] / temperature for token in order])
-        kept: list[float] = []
-        for probability in scores.softmax(dim=-1).tolist():
-            if p is not None and sum(kept) >= p:
-                break
-            kept.append(probability)
-        place = int(torch.multinomial(torch.tensor(kept), 1, generator=generator))
-        found.append(order[place])
-    return torch.tensor(found)
+def in_sorted_order(logits: Tensor, temperature: float, k: Any, p: Any, generator: Any) -> Tensor:
+    """Sorted once: what a filter drops then stands at the end of each row."""
+    scores, tokens = logits.sort(dim=-1, descending=True)
+    if temperature == 0:
+        return tokens[:, 0]
+    probabilities = (scores[:, :k] / temperature).softmax(dim=-1)  # (B, V or k)
+    if p is not None:
+        probabilities *= probabilities.cumsum(dim=-1) - probabilities < p
+    return tokens.gather(1, probabilities.multinomial(1, generator=generator)).squeeze(1)
 
 
 SAMPLE_NEXT = Exercise(
-    name="sample_next",
-    notebook="04_gpt2_124m",
-    rating=3,
-    minutes=35,
-    right=sample_next,
-    cases=sampling_cases,
+    *("sample_next", NOTEBOOK, sample_next, sampling_cases),
     mistakes=mistakes(sample_next, SAMPLING_MISTAKES, keep_top_k, keep_top_p),
-    also_right=(by_noise, row_by_row),
+    also_right=(by_noise, in_sorted_order),
     observe=seen_of_sampling,
 )
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gptcourse.exercises.clinic import OTHERWISE, cases_of, other_causes
+from gptcourse.exercises.diagnose import OTHERWISE, cases_of, other_causes
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.config import GPTConfig
 from gptlib.data.dataset import TokenDataset
 from gptlib.model import GPT
+from gptlib.training import evaluation
 from gptlib.training.metrics import Row, curve
 from gptlib.training.schedule import learning_rate_at
 
@@ -22,8 +23,6 @@ Pair = tuple[Tensor, Tensor]
 
 
 # 5.1 · A line of ids, cut into windows and their targets
-
-
 def lines_to_cut() -> Iterator[Case]:
     """Strides below, at and above T; ends that just fit, lack one id, or leave some over."""
     generator = torch.Generator().manual_seed(0)
@@ -86,30 +85,17 @@ the right numbers as floats, perhaps from torch.zeros: ids are integers.
 """
 
 
-def windows_by_places(ids: Sequence[int], context_length: int, stride: int) -> Pair:
-    """The same with a table of places."""
-    starts = torch.arange(0, len(ids) - context_length, stride)
-    places = starts[:, None] + torch.arange(context_length)  # (n, T)
-    line = torch.tensor(ids)
-    return line[places], line[places + 1]
-
-
 WINDOWS = Exercise(
-    name="windows",
-    notebook=NOTEBOOK,
-    rating=1,
-    minutes=15,
-    right=windows,
-    cases=lines_to_cut,
-    mistakes=mistakes(windows_by_slices, WINDOWS_MISTAKES),
-    also_right=(windows_by_slices, windows_by_places),
+    *("windows", NOTEBOOK, windows, lines_to_cut, mistakes(windows_by_slices, WINDOWS_MISTAKES)),
+    also_right=(
+        windows_by_slices,
+        lambda ids, T, stride: torch.tensor(ids).unfold(0, T + 1, stride).unfold(1, T, 1).unbind(1),
+    ),
     observe=x_and_y,
 )
 
 
 # 5.2 · The learning rate of a step, from its number alone
-
-
 def steps_of_runs() -> Iterator[Case]:
     """Both ends of the rise and of the fall, steps beyond the end, and runs without a rise."""
     for step in (0, 1, 9, 10, 11, 1_500, 2_005, 3_999, 4_000, 4_900):
@@ -186,12 +172,7 @@ def from_above(step: int, peak: float, floor: float, warmup_steps: int, total: i
 
 
 LEARNING_RATE_AT = Exercise(
-    name="learning_rate_at",
-    notebook=NOTEBOOK,
-    rating=2,
-    minutes=15,
-    right=learning_rate_at,
-    cases=steps_of_runs,
+    *("learning_rate_at", NOTEBOOK, learning_rate_at, steps_of_runs),
     mistakes=(*mistakes(learning_rate_at, RATE_MISTAKES), counts_its_calls),
     also_right=(in_one_line, from_above),
     observe=in_millionths,
@@ -206,20 +187,17 @@ SMALL = GPTConfig(11, context_length=12, n_layers=1, n_heads=2, width=6, dropout
 def models_and_batches() -> Iterator[Case]:
     """Batches of different B and T, models in either mode, with dropout."""
     generator = torch.Generator().manual_seed(0)
-    for shapes, training in (
-        (((1, 4), (1, 12)), True),
-        (((3, 5), (3, 5), (2, 5)), False),
-        (((2, 7), (4, 3), (1, 2)), True),
+    for shapes, mode in (
+        (((1, 4), (1, 12)), "train"),
+        (((3, 5), (3, 5), (2, 5)), "eval"),
+        (((2, 7), (4, 3), (1, 2)), "train"),
     ):
-        with torch.random.fork_rng(devices=[]):  # a new model draws
-            model = GPT(SMALL)
+        model = GPT(SMALL).train(mode == "train")
         for parameter in model.parameters():
             parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator)
-        ids = [torch.randint(11, (2, *shape), generator=generator) for shape in shapes]
-        batches = [(x, y) for x, y in ids]
+        batches = [tuple(torch.randint(11, (2, *shape), generator=generator)) for shape in shapes]
         sizes = " and ".join(f"{B} × {T}" for B, T in shapes)
-        mode = "train" if training else "eval"
-        yield Case(f"batches of {sizes}, model in {mode} mode", (model.train(training), batches))
+        yield Case(f"batches of {sizes}, model in {mode} mode", (model, batches))
 
 
 def loss_and_traces(function: Function, model: GPT, batches: list[Pair]) -> dict[str, Any]:
@@ -227,19 +205,15 @@ def loss_and_traces(function: Function, model: GPT, batches: list[Pair]) -> dict
     recorded, table = [], model.token_embedding
     watch = table.register_forward_pre_hook(lambda *_: recorded.append(torch.is_grad_enabled()))
     table.weight.grad = before = torch.ones_like(table.weight)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(731)  # a seed that nobody else sets
-        loss = function(model, batches)
-        drawn = torch.rand(()).item()
-    recording = torch.is_grad_enabled()
+    loss = function(model, batches)
     watch.remove()
-    untouched = table.weight.grad is before and bool((before == 1).all())
     return {
         "the result": loss,
         "operations are recorded for gradients": any(recorded),
-        "operations are recorded afterwards": recording,
-        "the gradients of the step before are left alone": untouched,
-        "the next random number": drawn,
+        "operations are recorded afterwards": torch.is_grad_enabled(),
+        "the gradients of the step before are left alone": table.weight.grad is before
+        and bool((before == 1).all()),
+        "the next random number": torch.rand(()).item(),
     }
 
 
@@ -306,38 +280,26 @@ a seed set at each look: training draws the same numbers again and again.
 
 
 @torch.no_grad()
-def all_losses_summed(model: GPT, batches: list[Pair]) -> float:
-    """The same with sums instead of means."""
-    was_training = model.training
-    model.eval()
-    total = torch.zeros(())
-    for x, y in batches:
-        total = total + F.cross_entropy(model(x).transpose(1, 2), y, reduction="sum")
-    model.train(was_training)
-    return (total / sum(y.numel() for _, y in batches)).item()
-
-
-def all_tokens_in_one_line(model: GPT, batches: list[Pair]) -> float:
+def every_token(model: GPT, batches: list[Pair]) -> float:
     """The same with the loss of every token kept, and softmax written out."""
     was_training, losses = model.training, []
-    model.train(False)
-    with torch.inference_mode():
-        for x, y in batches:
-            chance = model(x).softmax(dim=-1).gather(2, y[..., None])  # (B, T, 1)
-            losses += (-chance.log()).flatten().tolist()
+    for x, y in batches:
+        chance = model.eval()(x).softmax(dim=-1).gather(2, y[..., None])  # (B, T, 1)
+        losses += (-chance.log()).flatten().tolist()
     model.train(was_training)
     return sum(losses) / len(losses)
 
 
+def as_the_package(model: GPT, batches: list[Pair]) -> float:
+    """The package's, batch by batch."""
+    total = sum(y.numel() * evaluation.evaluate(model, x, y) for x, y in batches)
+    return total / sum(y.numel() for _, y in batches)
+
+
 EVALUATE = Exercise(
-    name="evaluate",
-    notebook=NOTEBOOK,
-    rating=2,
-    minutes=20,
-    right=evaluate,
-    cases=models_and_batches,
+    *("evaluate", NOTEBOOK, evaluate, models_and_batches),
     mistakes=(left_in_eval, *mistakes(evaluate, EVALUATE_MISTAKES)),
-    also_right=(all_losses_summed, all_tokens_in_one_line),
+    also_right=(every_token, as_the_package),
     given=left_in_eval,
     observe=loss_and_traces,
 )
@@ -346,11 +308,6 @@ EVALUATE = Exercise(
 # 5.4 · A clinic: a run whose loss is too good
 
 CAUSE = "y = x"
-
-
-def recorded_runs() -> Iterator[Case]:
-    """The recorded runs, each beside the healthy one."""
-    return cases_of("clinic-05")
 
 
 def clinic_a(run: list[Row], healthy: list[Row]) -> str:
@@ -409,12 +366,7 @@ def from_low_to_nothing(run: list[Row], healthy: list[Row]) -> str:
 
 
 CLINIC_A = Exercise(
-    name="clinic_a",
-    notebook=NOTEBOOK,
-    rating=2,
-    minutes=15,
-    right=clinic_a,
-    cases=recorded_runs,
+    *("clinic_a", NOTEBOOK, clinic_a, lambda: cases_of("clinic-05")),
     mistakes=(*mistakes(clinic_a, RULE_MISTAKES), *other_causes(clinic_a, OTHER_CAUSES)),
     also_right=(before_the_first_update, from_low_to_nothing),
     reveal=False,

@@ -4,7 +4,7 @@ import hashlib
 import random
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, count, islice, pairwise
 from typing import Any
@@ -35,44 +35,42 @@ def in_process(function: Any, number: int, salt: int) -> Iterator[None]:
     np.random.seed(number)
     torch.default_generator.manual_seed(number)
     names = getattr(function, "__globals__", {})
-    free = "hash" not in names
+    covered = names.setdefault("hash", salted) is salted
     try:
-        if free:
-            names["hash"] = salted
         yield
     finally:
-        if free:
+        if covered:
             names.pop("hash", None)
 
 
 # 6.1, the side of a document, from its own text alone
-
-
 def split_of(document: bytes) -> str:
     """The rule of the notebook, to the letter."""
     text = unicodedata.normalize("NFKC", document.decode()).casefold()
-    level = " ".join(text.split()).encode()
-    digest = hashlib.sha256(level).digest()
+    digest = hashlib.sha256(" ".join(text.split()).encode()).digest()
     place = int.from_bytes(digest[:6], "big") / 2**48
     return "validation" if place <= 0.1 else "train"
 
 
 def documents_to_part() -> Iterator[Case]:
     """Many texts, copies of them that differ in form, equal titles, and nearly empty ones."""
+
+    def texts(label: str, *parts: Any, form: str = "{}") -> Case:
+        return Case(label, ([form.format(part).encode() for part in parts],))
+
     # As many texts as a multiple of 5 in each: every tenth then counts the same at each judging.
     near_the_limit = 731, 770, 167, 662, 1_114  # two below 0.1 and three above, all within 0.001
-    made_up = [f"An article about number {number}." for number in (*range(55), *near_the_limit)]
-    yield Case("60 made-up articles", ([text.encode() for text in made_up],))
-    copies = [f"  AN ARTICLE\n\tabout  Number {number}.\n" for number in range(60)]
-    yield Case("copies of them in capitals, with other spaces", ([c.encode() for c in copies],))
-    spelled = ("ﬁne café", " "), ("fine cafe\u0301", "\u00a0"), ("Straße", "\u2003")
-    written = [f"{word}{space}{number}" for number in range(10) for word, space in spelled]
-    written += [f"{word} {n}" for n in range(10) for word in ("mc²", "ＮＩＬＥ", "Tea™", "´")]
-    yield Case("letters that Unicode writes in several ways", ([w.encode() for w in written],))
-    titled = [f"Water\n\n{'Water is a fact. ' * 300}{number:02}" for number in range(20)]
-    yield Case("articles that differ in the end alone", ([text.encode() for text in titled],))
-    edges = ["", " \n", "a", "الماء", "水", "the end\u20283", "x" * 5_000, "b", "cc", "ß"]
-    yield Case("texts of 0, 1, 2 and 5,000 letters", ([text.encode() for text in edges],))
+    numbers, form = (*range(55), *near_the_limit), "An article about number {}."
+    yield texts("60 made-up articles", *numbers, form=form)
+    form = "  AN ARTICLE\n\tabout  Number {}.\n"
+    yield texts("copies of them in capitals, with other spaces", *range(60), form=form)
+    words = "ﬁne café ", "fine cafe\u0301\xa0", "Straße\u2003", "mc² ", "ＮＩＬＥ ", "Tea™ ", "´ "
+    numbered = (word + digit for word in words for digit in "0123456789")
+    yield texts("letters that Unicode writes in several ways", *numbered)
+    form = f"Water\n\n{'Water is a fact. ' * 300}{{:02}}"
+    yield texts("articles that differ in the end alone", *range(20), form=form)
+    edges = "", " \n", "a", "الماء", "水", "the end\u20283", "x" * 5_000, "b", "cc", "ß"
+    yield texts("texts of 0, 1, 2 and 5,000 letters", *edges)
 
 
 def asked_twice(function: Function, documents: list[bytes]) -> dict[str, Any]:
@@ -103,11 +101,11 @@ the right places with the sides exchanged: nine tenths are held out.
 a hash of the first line only: all articles of one title go together.
     document.decode() => document.decode().strip().split("\\n")[0]
 a hash of the text's beginning: let the whole document decide.
-    sha256(level) => sha256(level[:16])
+    .encode()).digest() => .encode()[:16]).digest()
 the hash's first byte alone: 256 places are coarse, 26 of them are 10.2 %.
     place <= 0.1 => digest[0] < 26
 a hash of the bytes as they are: copies with other spaces would be parted.
-    sha256(level) => sha256(document)
+    " ".join(text.split()).encode() => document
 a text whose case and spaces are levelled, but not Unicode's spellings.
     unicodedata.normalize("NFKC", document.decode()) => document.decode()
 casefold before NFKC, which makes a capital TM of ™: level it first.
@@ -128,11 +126,6 @@ the hash modulo 10: a fair split, but not by the rule of this exercise.
 """
 
 
-def split_by_the_package(document: bytes) -> str:
-    """The package's, for the bytes of a file."""
-    return split.split_of(document.decode())
-
-
 def by_hexadecimal(document: bytes) -> str:
     """The same from the hash's first twelve digits, compared as whole numbers."""
     words = unicodedata.normalize("NFKC", str(document, "utf-8")).casefold().split()
@@ -141,21 +134,14 @@ def by_hexadecimal(document: bytes) -> str:
 
 
 SPLIT_OF = Exercise(
-    "split_of",
-    NOTEBOOK,
-    rating=2,
-    minutes=20,
-    right=split_of,
-    cases=documents_to_part,
+    *("split_of", NOTEBOOK, split_of, documents_to_part),
     mistakes=mistakes(split_of, SPLIT_MISTAKES),
-    also_right=(split_by_the_package, by_hexadecimal),
+    also_right=(lambda document: split.split_of(document.decode()), by_hexadecimal),
     observe=asked_twice,
 )
 
 
 # 6.2, the places of one epoch in a new order, from any point on
-
-
 def epoch_order(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
     """The end of an order that a generator of its own has drawn."""
     generator = np.random.default_rng((seed, epoch))
@@ -165,10 +151,8 @@ def epoch_order(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
 
 def epochs() -> Iterator[Case]:
     """From the beginning, from inside, from the last place, and beyond it."""
-    for n, seed, epoch, start in ((40, 42, 0, 0), (37, 7, 3, 12), (23, 1, 5, 22), (31, 0, 2, 31)):
-        label = f"n {n}, seed {seed}, epoch {epoch}, start {start}"
-        yield Case(label, (n, seed, epoch, start))
-    yield Case("n 1, seed 3, epoch 4, start 0", (1, 3, 4, 0))
+    for case in ((40, 42, 0, 0), (37, 7, 3, 12), (23, 1, 5, 22), (31, 0, 2, 31), (1, 3, 4, 0)):
+        yield Case("n {}, seed {}, epoch {}, start {}".format(*case), case)
 
 
 def properties(function: Function, n: int, seed: int, epoch: int, start: int) -> dict[str, Any]:
@@ -187,10 +171,11 @@ def properties(function: Function, n: int, seed: int, epoch: int, start: int) ->
         left_alone = drawn() == untouched
     with in_process(function, number=1, salt=0):
         elsewhere = taken(seed, epoch, 0)
-        twins = shared_orders(lambda pair: taken(*pair, 0)) if start == 0 < n - 1 else []
+        first: dict[tuple[int, ...], Pair] = {}  # the first pair that has an order
+        pairs = PAIRS if start == 0 < n - 1 else []
+        twins = [(first.setdefault(tuple(taken(*pair, 0)), pair), pair) for pair in pairs]
     with in_process(function, number=0, salt=1):
         salted = taken(seed, epoch, 0)
-    steps_of_one = sum((b - a) % n == 1 for a, b in pairwise(whole))
     return {
         "the result is an iterator": isinstance(made, Iterator),
         "places that never come": sorted(set(range(n)) - set(whole)),
@@ -203,8 +188,8 @@ def properties(function: Function, n: int, seed: int, epoch: int, start: int) ->
         "places from start on that came before it": sorted(set(rest) & set(whole[:start])),
         "from start on, the order goes on": rest == whole[start:],
         "other random numbers are left alone": left_alone,
-        "pairs (seed, epoch) that share an order": twins,
-        "the order is shuffled": steps_of_one < n / 4,
+        "pairs (seed, epoch) that share an order": [pair for pair in twins if len({*pair}) > 1][:2],
+        "the order is shuffled": sum((b - a) % n == 1 for a, b in pairwise(whole)) < n / 4,
     }
 
 
@@ -215,19 +200,8 @@ def drawn() -> list[float]:
 
 Pair = tuple[int, int]
 # Pairs of seed and epoch that some sum, product or string of digits takes for one another.
-PAIRS = (
-    *((1, 2), (2, 1), (3, 0), (0, 3), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1), (11, 1), (1, 11)),
-    *((number, 0) for number in (10, 31, 100, 1_000, 10_000, 100_000, 1_000_000)),
-    *((0, number) for number in (10, 31, 100, 1_000, 10_000, 100_000, 1_000_000)),
-)
-
-
-def shared_orders(order_of: Callable[[Pair], list[int]]) -> list[tuple[Pair, Pair]]:
-    """The first two pairs of pairs that have one order."""
-    first: dict[tuple[int, ...], Pair] = {}
-    twins = [(first.setdefault(tuple(order_of(pair)), pair), pair) for pair in PAIRS]
-    return [(one, other) for one, other in twins if one != other][:2]
-
+PAIRS: list[Pair] = [(1, 2), (2, 1), (1, 1), (11, 1), (1, 11)]
+PAIRS += [pair for n in (1, 2, 3, 31, *(10**k for k in range(1, 7))) for pair in ((n, 0), (0, n))]
 
 ORDER_MISTAKES = """
 one order for all epochs: the epoch's number plays no part.
@@ -268,11 +242,6 @@ the places in their own order, only begun elsewhere: nothing is shuffled.
 """
 
 
-def order_of_the_package(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
-    """The end of the package's order."""
-    return iter(dataset.epoch_order(n, seed, epoch)[start:].tolist())
-
-
 def by_swapping(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
     """The same by Python's own shuffle, with a text as its seed."""
     places = list(range(n))
@@ -282,20 +251,17 @@ def by_swapping(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
 
 
 EPOCH_ORDER = Exercise(
-    "epoch_order",
-    NOTEBOOK,
-    rating=3,
-    minutes=30,
-    right=epoch_order,
-    cases=epochs,
+    *("epoch_order", NOTEBOOK, epoch_order, epochs),
     mistakes=mistakes(epoch_order, ORDER_MISTAKES),
-    also_right=(order_of_the_package, by_swapping),
+    also_right=(
+        lambda n, seed, epoch, start: iter(dataset.epoch_order(n, seed, epoch)[start:].tolist()),
+        by_swapping,
+    ),
     observe=properties,
 )
 
 
 # 6.3, spot the bug: documents on one line, each closed by the end of text
-
 Documents = list[list[int]]
 
 
@@ -309,12 +275,14 @@ def pack(documents: Documents, end_of_text: int) -> np.ndarray:
 
 def documents_to_pack() -> Iterator[Case]:
     """The toy documents, an empty one alone, none, some empty, and ids beyond 16 bits."""
-    yield Case("[1, 2] [3] [4, 5, 6], end 0", ([[1, 2], [3], [4, 5, 6]], 0))
-    yield Case("one document, and it is empty", ([[]], 50_256))
-    yield Case("no document", ([], 50_256))
-    yield Case("two of five documents are empty", ([[], [3, 1], [5], [], [2, 2, 6]], 50_256))
-    large = [[99_999, 5], [70_000, 70_001, 70_002]]
-    yield Case("a vocabulary of 100,277", (large, 100_276))
+    for label, documents, end_of_text in (
+        ("[1, 2] [3] [4, 5, 6], end 0", [[1, 2], [3], [4, 5, 6]], 0),
+        ("one document, and it is empty", [[]], 50_256),
+        ("no document", [], 50_256),
+        ("two of five documents are empty", [[], [3, 1], [5], [], [2, 2, 6]], 50_256),
+        ("a vocabulary of 100,277", [[99_999, 5], [70_000, 70_001, 70_002]], 100_276),
+    ):
+        yield Case(label, (documents, end_of_text))
 
 
 def ids_and_type(function: Function, documents: Documents, end_of_text: int) -> dict[str, Any]:
@@ -353,42 +321,24 @@ a rule that leaves out empty documents: they end, too.
     in documents: => in filter(None, documents):
 a right line whose ends were written into the caller's documents as well.
     line += [*document, end_of_text] => document.append(end_of_text); line += document
-"""
-HALF_REPAIRED = """
 closing the last document only where the line holds something: an empty one ends, too.
-    np.array(line => np.array([*line, end_of_text] if line else line
+    np.array(line => np.array(line if documents != [[]] else []
 """
 
 
-def by_chain(documents: Documents, end_of_text: int) -> np.ndarray:
-    """The same in one expression."""
-    closed = chain.from_iterable((*document, end_of_text) for document in documents)
-    return np.fromiter(closed, dtype=np.uint32)
-
-
-def by_places(documents: Documents, end_of_text: int) -> np.ndarray:
-    """The same: a line full of ends, into which the documents are laid."""
-    line = np.full(sum(len(document) + 1 for document in documents), end_of_text, dtype=np.uint32)
-    start = 0
-    for document in documents:
-        line[start : start + len(document)] = document
-        start += len(document) + 1
-    return line
+def by_inserting(documents: Documents, end_of_text: int) -> np.ndarray:
+    """The same: the ids of all documents, and the ends between them afterwards."""
+    ends = np.cumsum([len(document) for document in documents], dtype=int)
+    return np.insert(np.array([*chain(*documents)], dtype="<u4"), ends, end_of_text)
 
 
 PACK = Exercise(
-    "pack",
-    NOTEBOOK,
-    rating=1,
-    minutes=10,
-    right=pack,
-    cases=documents_to_pack,
-    mistakes=(
-        last_end_missing,
-        *mistakes(pack, PACK_MISTAKES),
-        *mistakes(last_end_missing, HALF_REPAIRED),
+    *("pack", NOTEBOOK, pack, documents_to_pack),
+    mistakes=(last_end_missing, *mistakes(pack, PACK_MISTAKES)),
+    also_right=(
+        lambda texts, end: np.fromiter(chain.from_iterable((*ids, end) for ids in texts), "<u4"),
+        by_inserting,
     ),
-    also_right=(by_chain, by_places),
     given=last_end_missing,
     observe=ids_and_type,
 )

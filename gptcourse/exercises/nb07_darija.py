@@ -19,13 +19,12 @@ NOTEBOOK = "07_pretraining_darija"
 
 
 # 7.1 · Which share of a text's letters is Arabic?
-
 TATWEEL = "\u0640"  # a stroke that stretches a word
 
 
 def texts_in_two_scripts() -> Iterator[Case]:
     """Rows in one script and in two, and everything that only looks like a letter."""
-    rows = {
+    for label, text in {
         "Arabic letters only": "راني رايح للسوق نشري الخبز",
         "Arabizi": "rani raye7 lessou9 nechri lkhobz",
         "French with accents": "je vais au marché acheter du pain",
@@ -40,8 +39,7 @@ def texts_in_two_scripts() -> Iterator[Case]:
         "a letter that has no capital of its own": "Weiß يعني أبيض",
         "no letter": "!! 123 ؟",
         "the empty text": "",
-    }
-    for label, text in rows.items():
+    }.items():
         yield Case(label, (text,))
 
 
@@ -105,20 +103,13 @@ def share_by_counting_scripts(text: str) -> float:
 
 
 ARABIC_SHARE = Exercise(
-    name="arabic_share",
-    notebook=NOTEBOOK,
-    rating=2,
-    minutes=20,
-    right=arabic_share,
-    cases=texts_in_two_scripts,
+    *("arabic_share", NOTEBOOK, arabic_share, texts_in_two_scripts),
     mistakes=mistakes(share_by_names, SHARE_MISTAKES),
     also_right=(share_by_names, share_by_counting_scripts),
 )
 
 
 # 7.2 · From the losses of some rows to the bits that each of their bytes costs
-
-
 def bits_per_byte(rows: list[str], losses: Tensor, n_tokens: list[int]) -> float:
     """Bits per byte of N rows; row i of the losses (N, T) holds `n_tokens[i]`, then padding."""
     nats = sum(losses[i, :n].sum().item() for i, n in enumerate(n_tokens))
@@ -128,20 +119,19 @@ def bits_per_byte(rows: list[str], losses: Tensor, n_tokens: list[int]) -> float
 
 def rows_and_losses() -> Iterator[Case]:
     """One word in two vocabularies, then rows of different length with losses beside the text."""
-    word = "وحد"
-    yield Case("one word in single bytes", ([word], torch.full((1, 6), math.log(256)), [6]))
-    yield Case("one word in pairs of bytes", ([word], torch.full((1, 3), math.log(65_536)), [3]))
+    for count, tokens in ((6, "single bytes"), (3, "pairs of bytes")):
+        losses = torch.full((1, count), math.log(256) * 6 / count)
+        yield Case(f"one word in {tokens}", (["وحد"], losses, [count]))
     generator = torch.Generator().manual_seed(0)
     rows = ["\ufeffراني رايح للسوق", "wach rak\n", "هاذي la robe شابة", "déjà vu", " خويا"]
-    for label, n_rows, width, n_tokens in (
-        ("two rows, padded", 2, 12, [11, 4]),
-        ("the same rows in fewer tokens", 2, 7, [6, 3]),
-        ("five rows, padded", 5, 9, [9, 5, 7, 3, 4]),
+    for label, texts, width, n_tokens in (
+        ("two rows, padded", rows[:2], 12, [11, 4]),
+        ("the same rows in fewer tokens", rows[:2], 7, [6, 3]),
+        ("five rows, padded", rows, 9, [9, 5, 7, 3, 4]),
+        ("an empty row among three", ["oui", "", "لا"], 5, [4, 1, 5]),
     ):
-        losses = 6 * torch.rand(n_rows, width, generator=generator) + 1
-        yield Case(label, (rows[:n_rows], losses, n_tokens))
-    losses = 6 * torch.rand(3, 5, generator=generator) + 1
-    yield Case("an empty row among three", (["oui", "", "لا"], losses, [4, 1, 5]))
+        losses = 6 * torch.rand(len(texts), width, generator=generator) + 1
+        yield Case(label, (texts, losses, n_tokens))
 
 
 BITS_MISTAKES = """
@@ -181,39 +171,27 @@ def bits_with_a_mask(rows: list[str], losses: Tensor, n_tokens: list[int]) -> Te
     return losses[real].sum() / (len("".join(rows).encode()) * math.log(2))
 
 
-def bits_number_by_number(rows: list[str], losses: Tensor, n_tokens: list[int]) -> float:
-    """The same in plain Python, each loss made to bits before it is added."""
-    bits = n_bytes = 0.0
-    for row, nats, n in zip(rows, losses.tolist(), n_tokens, strict=True):
-        bits += sum(math.log2(math.e) * number for number in nats[:n])
-        n_bytes += len(bytes(row, "utf-8"))
-    return bits / n_bytes
-
-
 BITS_PER_BYTE = Exercise(
-    name="bits_per_byte",
-    notebook=NOTEBOOK,
-    rating=2,
-    minutes=15,
-    right=bits_per_byte,
-    cases=rows_and_losses,
+    *("bits_per_byte", NOTEBOOK, bits_per_byte, rows_and_losses),
     mistakes=mistakes(bits_per_byte, BITS_MISTAKES),
-    also_right=(bits_with_a_mask, bits_number_by_number),
+    also_right=(
+        bits_with_a_mask,
+        lambda rows, losses, n_tokens: (
+            sum(sum(losses[i].tolist()[:n]) for i, n in enumerate(n_tokens))
+            / (math.log(2) * len(bytes("".join(rows), "utf-8")))
+        ),
+    ),
 )
 
 
 # 7.3 · Spot the bug: spare rows for a model whose head is its table
-
-
 class TiedModel(nn.Module):
     """Guess the next token from the last one: a table of tokens, and a head that *is* the table.
 
     Other courses build GPT-2's head like this, as a layer of its own whose weight is tied. Ours
     computes with the table directly, and has nothing to tie (`gptlib.model.GPT.head`).
 
-    Args:
-        vocab_size: V, the columns of the logits, however many rows the table has.
-        width: C.
+    The logits have V = `vocab_size` columns, however many rows the table has; C is its width.
     """
 
     def __init__(self, vocab_size: int, width: int) -> None:
@@ -245,9 +223,8 @@ def tied_models() -> Iterator[Case]:
     """Sizes that need spare rows, and some that are round already."""
     generator = torch.Generator().manual_seed(0)
     for V, C, multiple in ((5, 3, 4), (8, 4, 4), (7, 2, 16), (13, 6, 8), (2, 5, 1)):
-        with torch.random.fork_rng(devices=[]):
-            model = TiedModel(V, C)
-        torch.nn.init.normal_(model.table.weight, std=0.3, generator=generator)
+        model = TiedModel(V, C)
+        nn.init.normal_(model.table.weight, std=0.3, generator=generator)
         yield Case(f"V {V}, C {C}, multiple {multiple}", (model, multiple))
 
 
@@ -256,12 +233,10 @@ def seen_of_padded(function: Function, model: TiedModel, multiple: int) -> dict[
     V = model.vocab_size
     ids = torch.arange(V)[None]  # (1, V): every token once
     old, before = model.table.weight, model(ids)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        padded = function(copy.deepcopy(model), multiple)
+    padded = function(copy.deepcopy(model), multiple)
     if not isinstance(padded, TiedModel):
         return {"what comes back": padded}
-    table, head, after = padded.table.weight, padded.head.weight, padded(ids)
+    table, after, parameters = padded.table.weight, padded(ids), [*padded.parameters()]
     alike = after.shape[-1] >= V and torch.allclose(after[..., :V], before, atol=1e-5)
     return {
         "what comes back": "a TiedModel",
@@ -269,11 +244,9 @@ def seen_of_padded(function: Function, model: TiedModel, multiple: int) -> dict[
         "the first V rows are the old ones": torch.equal(table[:V], old),
         "the columns of the logits": after.shape[-1],
         "the logits are the same as before": bool(alike),
-        "the numbers in all parameters": sum(p.numel() for p in padded.parameters()),
-        "the numbers that training changes": sum(
-            p.numel() for p in padded.parameters() if p.requires_grad
-        ),
-        "table and head are one parameter": head is table,
+        "the numbers in all parameters": sum(p.numel() for p in parameters),
+        "the numbers that training changes": sum(p.numel() for p in parameters if p.requires_grad),
+        "table and head are one parameter": padded.head.weight is table,
     }
 
 
@@ -315,10 +288,9 @@ spare rows in front: every id now finds the row of another token.
 
 def padded_in_a_new_model(model: TiedModel, multiple: int) -> TiedModel:
     """The same in a new model, whose rows are filled from the old one."""
-    V = model.vocab_size
-    padded = TiedModel(padded_size(V, multiple), model.head.in_features)
-    padded.table.weight.data[:V] = model.table.weight.data
-    padded.vocab_size = V
+    padded = TiedModel(padded_size(model.vocab_size, multiple), model.head.in_features)
+    padded.vocab_size = model.vocab_size
+    padded.table.weight.data[: padded.vocab_size] = model.table.weight.data
     return padded
 
 
@@ -326,17 +298,12 @@ def padded_by_joining_rows(model: TiedModel, multiple: int) -> TiedModel:
     """The same by joining zeros to the old rows."""
     V, C = model.table.weight.shape
     rows = torch.cat([model.table.weight.detach(), torch.zeros(-V % multiple, C)])
-    model.table.weight = model.head.weight = torch.nn.Parameter(rows)
+    model.table.weight = model.head.weight = nn.Parameter(rows)
     return model
 
 
 PAD_VOCABULARY = Exercise(
-    name="pad_vocabulary",
-    notebook=NOTEBOOK,
-    rating=3,
-    minutes=30,
-    right=pad_vocabulary,
-    cases=tied_models,
+    *("pad_vocabulary", NOTEBOOK, pad_vocabulary, tied_models),
     mistakes=(untied, *mistakes(pad_vocabulary, PADDING_MISTAKES)),
     also_right=(padded_in_a_new_model, padded_by_joining_rows),
     given=untied,

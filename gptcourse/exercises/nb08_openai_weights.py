@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import torch
@@ -11,13 +12,14 @@ from torch.nn import functional as F
 
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
+from gptlib import kv_cache
+from gptlib.pretrained import weights
 from gptlib.pretrained.weights import BUFFER, CONV1D, HEAD, MODULES, PREFIX
 
 NOTEBOOK = "08_openai_weights"
 
 
 # 8.1, between how many tokens a model wavered, over a text read in windows
-
 Windows = list[Tensor]  # of each, −ln p of its tokens
 
 
@@ -30,17 +32,17 @@ def perplexity(windows: Windows, overlap: int) -> float:
 def texts_in_windows() -> Iterator[Case]:
     """Windows of several lengths and overlaps, and numbers that can be checked by hand."""
     two, four, eight = math.log(2), math.log(4), math.log(8)
-    by_hand = [torch.tensor([two, four]), torch.tensor([eight, eight])]
-    yield Case("ln 2, ln 4 and ln 8, ln 8, overlap 1", (by_hand, 1))
-    yield Case("every token certain", ([torch.zeros(3), torch.zeros(2)], 1))
-    yield Case("one token", ([torch.tensor([two])], 0))
-    yield Case("one token impossible", ([torch.tensor([two, math.inf]), torch.ones(2)], 1))
+    for label, nats, overlap in (
+        ("ln 2, ln 4 and ln 8, ln 8, overlap 1", [[two, four], [eight, eight]], 1),
+        ("every token certain", [[0.0, 0.0, 0.0], [0.0, 0.0]], 1),
+        ("one token", [[two]], 0),
+        ("one token impossible", [[two, math.inf], [1.0, 1.0]], 1),
+    ):
+        yield Case(label, ([torch.tensor(window) for window in nats], overlap))
     generator = torch.Generator().manual_seed(0)
     for lengths, overlap in (((7,), 0), ((6, 4), 0), ((5, 5, 3), 2), ((8, 8, 8, 5), 4)):
         windows = [3 * torch.rand(length, generator=generator) for length in lengths]
-        yield Case(
-            f"windows of {', '.join(map(str, lengths))}, overlap {overlap}", (windows, overlap)
-        )
+        yield Case(f"windows of {lengths}, overlap {overlap}", (windows, overlap))
 
 
 NEW_NATS = "[windows[0], *(window[overlap:] for window in windows[1:])]"
@@ -68,14 +70,9 @@ a perplexity for each window, and their mean.
 
 
 def added_up(windows: Windows, overlap: int) -> float:
-    """The same in a loop over single tokens."""
-    total, count = 0.0, 0
-    for number, window in enumerate(windows):
-        for position, nats in enumerate(window.tolist()):
-            if number == 0 or position >= overlap:
-                total += nats
-                count += 1
-    return math.exp(total / count)
+    """The same over single tokens."""
+    nats = [n for i, window in enumerate(windows) for n in window.tolist()[overlap * (i > 0) :]]
+    return math.exp(sum(nats) / len(nats))
 
 
 def by_probabilities(windows: Windows, overlap: int) -> Tensor:
@@ -85,19 +82,13 @@ def by_probabilities(windows: Windows, overlap: int) -> Tensor:
 
 
 PERPLEXITY = Exercise(
-    "perplexity",
-    NOTEBOOK,
-    rating=1,
-    minutes=15,
-    right=perplexity,
-    cases=texts_in_windows,
+    *("perplexity", NOTEBOOK, perplexity, texts_in_windows),
     mistakes=mistakes(perplexity, PERPLEXITY_MISTAKES),
     also_right=(added_up, by_probabilities),
 )
 
 
 # 8.2, one tensor of OpenAI's file, as our model knows it
-
 Ours = tuple[str, Tensor] | None
 OURS = {theirs: ours for ours, theirs in MODULES.items()}
 C, V, CONTEXT = 6, 11, 5  # pairwise different, and c_proj of attention still a square
@@ -181,30 +172,19 @@ reading one digit of the block's number: GPT-2 has blocks 10 and 11.
 """
 
 
-def by_replacing(name: str, tensor: Tensor) -> Ours:
-    """The same by replacing one word after the other."""
-    if name.endswith(("lm_head.weight", ".attn.bias", ".attn.masked_bias")):
-        return None
-    if name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")):
-        tensor = tensor.transpose(0, 1)
-    for theirs, ours in (
-        ("transformer.", ""),
-        ("h.", "blocks."),
-        ("c_attn", "qkv"),
-        ("c_proj", "projection"),
-        ("c_fc", "expand"),
-        ("attn.", "attention."),
-        ("ln_f", "ln_final"),
-        ("wte", "token_embedding"),
-        ("wpe", "position_embedding"),
-    ):
-        name = name.replace(theirs, ours)
-    return name, tensor
+def by_the_package(name: str, tensor: Tensor) -> Ours:
+    """The package's translation goes the other way: ours is the name that becomes theirs."""
+    name = name.removeprefix(PREFIX)
+    for module, number, kind in product(MODULES, range(12), ("weight", "bias")):
+        ours = f"{module.format(number)}.{kind}"
+        if weights.hf_name(ours) == name:
+            return ours, weights.transpose_conv1d(name, tensor)
+    return None
 
 
 def by_parts(name: str, tensor: Tensor) -> Ours:
     """The same, the name taken apart at its dots."""
-    *parts, kind = [part for part in name.split(".") if part != "transformer"]
+    *parts, kind = name.removeprefix("transformer.").split(".")
     if parts[-1] in ("lm_head", "attn"):
         return None
     numbers = [part for part in parts if part.isdigit()]
@@ -214,20 +194,13 @@ def by_parts(name: str, tensor: Tensor) -> Ours:
 
 
 TO_OURS = Exercise(
-    "to_ours",
-    NOTEBOOK,
-    rating=2,
-    minutes=30,
-    right=to_ours,
-    cases=tensors_of_a_file,
+    *("to_ours", NOTEBOOK, to_ours, tensors_of_a_file),
     mistakes=mistakes(to_ours, TO_OURS_MISTAKES),
-    also_right=(by_replacing, by_parts),
+    also_right=(by_the_package, by_parts),
 )
 
 
 # 8.3, attention of new positions, the past being in a cache
-
-
 def attend_cached(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
     """As the package's, after the question for room, which that one leaves to the model."""
     T, room = query.shape[2], cache.shape[3]
@@ -251,12 +224,10 @@ def texts_in_parts() -> Iterator[Case]:
         ((3, 1, 2, 5), True, ((5,), (2, 3), (4, 1))),  # as many as there is room for
         ((2, 4, 3, 6), False, ((6, 1), (4, 3))),  # more
     ):
+        what = "that an earlier text has used" if used else "that is new"
         for lengths in wanted:
             new = torch.randn(3, B, H, sum(lengths), D, generator=generator)
-            cache = torch.zeros(2, B, H, context, D)
-            if used:
-                cache = torch.randn(2, B, H, context, D, generator=generator)
-            what = "that an earlier text has used" if used else "that is new"
+            cache = used * torch.randn(2, B, H, context, D, generator=generator)
             parts = " + ".join(map(str, lengths))
             label = f"B {B}, H {H}, D {D}, {parts} positions, a cache for {context} {what}"
             yield Case(label, (*new, cache, lengths))
@@ -273,10 +244,9 @@ def part_by_part(function: Function, *given: Any) -> dict[str, Any]:
             name, before = f"layer {layer}, positions {start} to {start + length - 1}", kept.clone()
             try:
                 seen[name] = function(*new, kept, start)
-            except ValueError as problem:
+            except ValueError:
                 if start + length > kept.shape[3] and not torch.equal(kept, before):
-                    written = "the cache was written to before the ValueError"
-                    raise AssertionError(written) from problem
+                    raise AssertionError("the cache was written to before the ValueError") from None
                 raise
         start += length
     return seen
@@ -333,18 +303,13 @@ a mask that is off by one: a position may see itself.
 """
 
 
-def one_by_one(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
-    """The same, one new position after the other: then no mask is needed."""
+def attend_by_the_package(
+    query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int
+) -> Tensor:
+    """The package's, behind the question for room."""
     if start + query.shape[2] > cache.shape[3]:
         raise ValueError("no room")
-    outputs = []
-    for i in range(query.shape[2]):
-        cache[0, :, :, start + i] = key[:, :, i]
-        cache[1, :, :, start + i] = value[:, :, i]
-        keys, values = cache[:, :, :, : start + i + 1]  # 2 × (B, H, start + i + 1, D)
-        scores = torch.einsum("bhd,bhjd->bhj", query[:, :, i], keys) / math.sqrt(query.shape[3])
-        outputs.append(torch.einsum("bhj,bhjd->bhd", scores.softmax(dim=-1), values))
-    return torch.stack(outputs, dim=2)  # (B, H, T, D)
+    return kv_cache.attend_cached(query, key, value, cache, start)
 
 
 def whole_room(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
@@ -359,14 +324,9 @@ def whole_room(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: 
 
 
 ATTEND_CACHED = Exercise(
-    "attend_cached",
-    NOTEBOOK,
-    rating=3,
-    minutes=40,
-    right=attend_cached,
-    cases=texts_in_parts,
+    *("attend_cached", NOTEBOOK, attend_cached, texts_in_parts),
     mistakes=mistakes(attend_cached, CACHE_MISTAKES),
-    also_right=(one_by_one, whole_room),
+    also_right=(attend_by_the_package, whole_room),
     observe=part_by_part,
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gptcourse.exercises.clinic import OTHERWISE, cases_of, load_clinic, other_causes
+from gptcourse.exercises.diagnose import OTHERWISE, cases_of, load_clinic, other_causes
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.config import GPTConfig
@@ -19,7 +19,6 @@ NOTEBOOK = "09_gradient_norms_and_throughput"
 
 
 # 9.1, a limit on the length of all gradients together
-
 Gradients = list[Tensor | None]
 
 
@@ -110,24 +109,16 @@ def norm_of_norms(gradients: Gradients, limit: float) -> float:
 
 
 def by_torch(gradients: Gradients, limit: float) -> Tensor:
-    """PyTorch's two halves."""
-    present = [gradient for gradient in gradients if gradient is not None]
-    norm = torch.nn.utils.get_total_norm(present)
-    if norm.isfinite():
-        parameters = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in present]
-        for parameter, gradient in zip(parameters, present, strict=True):
-            parameter.grad = gradient
-        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    """PyTorch's norm, and a factor that is 1 for a short one."""
+    norm = torch.nn.utils.get_total_norm(g for g in gradients if g is not None)
+    for gradient in gradients:
+        if gradient is not None and norm.isfinite():
+            gradient.mul_((limit / norm).clamp(max=1))
     return norm
 
 
 CLIP_BY_GLOBAL_NORM = Exercise(
-    "clip_by_global_norm",
-    NOTEBOOK,
-    rating=1,
-    minutes=15,
-    right=clip_by_global_norm,
-    cases=gradients_to_clip,
+    *("clip_by_global_norm", NOTEBOOK, clip_by_global_norm, gradients_to_clip),
     mistakes=mistakes(clip_by_global_norm, CLIP_MISTAKES),
     also_right=(norm_of_norms, by_torch),
     observe=norm_and_tensors,
@@ -135,8 +126,6 @@ CLIP_BY_GLOBAL_NORM = Exercise(
 
 
 # 9.2, the arithmetic of one token in training, from the model's shape
-
-
 def flops_per_token(config: GPTConfig, T: int) -> int:
     """6N + 12·L·H·D·T; N: weights, biases and LayerNorms, and the token table once."""
     L, H, D, C = config.n_layers, config.n_heads, config.head_width, config.width
@@ -146,19 +135,16 @@ def flops_per_token(config: GPTConfig, T: int) -> int:
 
 def shapes_of_models() -> Iterator[Case]:
     """The one by hand, GPT-2, and shapes in which L, H, D, V and T differ pairwise."""
-    by_hand = GPTConfig(vocab_size=10, context_length=8, n_layers=1, n_heads=1, width=4)
-    yield Case("the one by hand, T 2", (by_hand, 2))
-    yield Case("GPT-2, T 128", (GPTConfig.named("gpt2"), 128))
-    for V, length, L, H, C, T in (
-        (500, 48, 3, 2, 64, 20),
-        (61, 64, 6, 4, 96, 64),
-        (1_000, 40, 1, 5, 35, 7),
-        (97, 16, 4, 1, 24, 1),
+    for config, T in (
+        (GPTConfig(10, 8, 1, 1, 4), 2),  # the one by hand
+        (GPTConfig.named("gpt2"), 128),
+        (GPTConfig(500, 48, 3, 2, 64), 20),
+        (GPTConfig(61, 64, 6, 4, 96), 64),
+        (GPTConfig(1_000, 40, 1, 5, 35), 7),
+        (GPTConfig(97, 16, 4, 1, 24), 1),
     ):
-        config = GPTConfig(
-            vocab_size=V, context_length=length, n_layers=L, n_heads=H, width=C, dropout=0.0
-        )
-        yield Case(f"V {V:,}, L {L}, H {H}, D {C // H}, T {T}", (config, T))
+        V, L, H, D = config.vocab_size, config.n_layers, config.n_heads, config.head_width
+        yield Case(f"V {V:,}, L {L}, H {H}, D {D}, T {T}", (config, T))
 
 
 FLOPS_MISTAKES = """
@@ -204,11 +190,6 @@ the model's context length instead of the T that was given.
 """
 
 
-def flops_by_the_package(config: GPTConfig, T: int) -> int:
-    """The package's, with T always given."""
-    return flops.flops_per_token(config, T)
-
-
 def by_parts(config: GPTConfig, T: int) -> int:
     """Three times what each part costs forward."""
     C, L = config.width, config.n_layers
@@ -217,19 +198,13 @@ def by_parts(config: GPTConfig, T: int) -> int:
 
 
 FLOPS_PER_TOKEN = Exercise(
-    "flops_per_token",
-    NOTEBOOK,
-    rating=2,
-    minutes=25,
-    right=flops_per_token,
-    cases=shapes_of_models,
+    *("flops_per_token", NOTEBOOK, flops_per_token, shapes_of_models),
     mistakes=mistakes(flops_per_token, FLOPS_MISTAKES),
-    also_right=(flops_by_the_package, by_parts),
+    also_right=(flops.flops_per_token, by_parts),
 )
 
 
 # 9.3, spot the bug: tokens per second and utilisation of a step of several micro-batches
-
 Shape = tuple[int, int, int]  # A micro-batches of B windows of T tokens
 Figures = tuple[float, float]
 
@@ -243,14 +218,14 @@ def throughput(shape: Shape, seconds: float, flops_per_token: float, peak: float
 
 def steps() -> Iterator[Case]:
     """The log of section 4, and steps in which A, B and T differ pairwise."""
-    yield Case("the log of section 4", ((1, 8, 256), 0.39605, 614.1e6, 5.2e12))
-    for shape, seconds, cost, peak in (
+    for shape, *others in (
+        ((1, 8, 256), 0.39605, 614.1e6, 5.2e12),  # the log
         ((4, 2, 64), 0.8, 3e6, 2e11),
         ((8, 5, 128), 2.5, 855e6, 3.12e14),
         ((3, 1, 50), 0.02, 4e5, 1e10),
     ):
         A, B, T = shape
-        yield Case(f"{A} micro-batches of {B} windows of {T}", (shape, seconds, cost, peak))
+        yield Case(f"A {A}, B {B}, T {T}", (shape, *others))
 
 
 def accumulation_forgotten(
@@ -284,38 +259,18 @@ seconds per token instead of tokens per second.
 """
 
 
-def added_up(shape: Shape, seconds: float, flops_per_token: float, peak: float) -> Figures:
-    """A loop over the micro-batches."""
-    tokens = 0
-    for _ in range(shape[0]):
-        tokens += shape[1] * shape[2]
-    return tokens / seconds, flops_per_token * tokens / seconds / peak
-
-
-def by_the_ceiling(
-    shape: Shape, seconds: float, flops_per_token: float, peak: float
-) -> list[float]:
-    """Utilisation as the share of the speed that the peak would allow."""
-    A, B, T = shape
-    rate = A * B * T / seconds
-    return [rate, rate / (peak / flops_per_token)]
-
-
 THROUGHPUT = Exercise(
-    "throughput",
-    NOTEBOOK,
-    rating=2,
-    minutes=10,
-    right=throughput,
-    cases=steps,
+    *("throughput", NOTEBOOK, throughput, steps),
     mistakes=(accumulation_forgotten, *mistakes(throughput, THROUGHPUT_MISTAKES)),
-    also_right=(added_up, by_the_ceiling),
+    also_right=(
+        lambda shape, s, cost, peak: (math.prod(shape) / s, math.prod(shape) / s * cost / peak),
+        lambda shape, s, cost, peak: [math.prod(shape) / s, cost / (peak * s / math.prod(shape))],
+    ),
     given=accumulation_forgotten,
 )
 
 
 # 9.4, a clinic: a norm that is too long in a run whose loss is as it should be
-
 CAUSE = "gradients summed"
 OTHER_CAUSES = {
     "losses summed": "If the losses were summed, the loss would be four times the healthy one from "
@@ -390,11 +345,8 @@ medicine, but asked is "something else" wherever this run's fault is not.
 
 def first_step_alone(run: list[Row], healthy: list[Row]) -> str:
     """Before the first update only the fault and the seed differ."""
-    first = {name: curve(run, name)[1][0] for name in ("loss", "gradient_norm")}
-    sound = {name: curve(healthy, name)[1][0] for name in first}
-    if first["gradient_norm"] < 2.5 * sound["gradient_norm"]:
-        return "something else"
-    return CAUSE if first["loss"] < 1.5 * sound["loss"] else "something else"
+    first = {name: ratios(run, healthy, name)[0] for name in ("loss", "gradient_norm")}
+    return CAUSE if first["gradient_norm"] > 2.5 and first["loss"] < 1.5 else "something else"
 
 
 def never_near_the_healthy_norm(run: list[Row], healthy: list[Row]) -> str:
@@ -404,12 +356,7 @@ def never_near_the_healthy_norm(run: list[Row], healthy: list[Row]) -> str:
 
 
 CLINIC_B = Exercise(
-    "clinic_b",
-    NOTEBOOK,
-    rating=3,
-    minutes=20,
-    right=clinic_b,
-    cases=recorded_runs,
+    *("clinic_b", NOTEBOOK, clinic_b, recorded_runs),
     mistakes=(*mistakes(clinic_b, CLINIC_MISTAKES), *other_causes(clinic_b, OTHER_CAUSES)),
     also_right=(first_step_alone, never_near_the_healthy_norm),
     observe=name_given,

@@ -67,8 +67,7 @@ class Candidate(NamedTuple):
             if isinstance(problem, NotImplementedError) and "mplemented for" not in str(problem):
                 raise
             failed = failure(problem, self.code)
-            line = f" in line {failed.line} of your cell" if failed.line else ""
-            raise Wrong(f"{failed.kind}{line}, {when}: {failed.message}") from None
+            raise Wrong(f"{failed.kind}{failed.place}, {when}: {failed.message}") from None
 
 
 def swap(**parts: Any) -> Figure | None:
@@ -111,6 +110,52 @@ def candidate_of(parts: dict[str, Any]) -> Candidate:
     return Candidate(part, kind)
 
 
+def compare_models(candidate: Candidate) -> Figure:
+    """Compare, train and print; raises Wrong where the part cannot go on."""
+    apart, leaks = zip(*(compare_logits(candidate, *shape) for shape in SHAPES), strict=True)
+    text = load_corpus("sample-story").text
+    characters = CharacterTokenizer.train(text)
+    stream = torch.tensor(characters.encode(text))
+    config = GPTConfig(characters.vocab_size, 32, n_layers=2, n_heads=4, width=32, dropout=0.0)
+    ours, yours = both_models(candidate, config, spread=0)
+    curves = losses(ours, stream), candidate.run("while training", losses, yours, stream)
+    furthest = max(abs(a - b) for a, b in zip(*curves, strict=True))
+
+    tested, part = PARTS[candidate.kind][0].__name__, candidate.part.__name__
+    same = max(*apart, furthest) < NEAR and not any(leaks)
+    sign, verb = ("✓", "does") if same else ("✗", "does not do")
+    print(f"{sign} swap: {part} {verb} what {tested} does")
+    print(f"  largest difference of the logits, with parameters of spread {SPREAD}:")
+    for (B, T, H, D), difference in zip(SHAPES, apart, strict=True):
+        print(f"    B {B}, T {T}, H {H}, D {D}: {difference:.4f}")
+    before = "change too" if any(leaks) else "stay the same"
+    print(f"  a token changed: the logits before it {before}")
+    labels = f"ours: {tested}", f"yours: {part}"
+    width = max(map(len, labels))
+    print(f"  {'loss at step':{width}}", "".join(f"{step:6}" for step in SHOWN))
+    for label, curve in zip(labels, curves, strict=True):
+        print(f"  {label:{width}}", "".join(f"{curve[step - 1]:6.2f}" for step in SHOWN))
+    print(f"  largest difference of the losses in {STEPS} steps: {furthest:.4f}")
+    if max(apart) < NEAR <= furthest:
+        print("  right without training: is a gradient cut off, or something drawn, as by dropout?")
+    return draw(labels, curves)
+
+
+@torch.no_grad()
+def compare_logits(candidate: Candidate, B: int, T: int, H: int, D: int) -> tuple[float, bool]:
+    """The largest difference of the logits, and whether a changed token changes any before it."""
+    config = GPTConfig(23, T, n_layers=2, n_heads=H, width=H * D, dropout=0.0)
+    ours, yours = (model.eval() for model in both_models(candidate, config, SPREAD))
+    ids = torch.randint(23, (B, T), generator=torch.Generator().manual_seed(3))
+    for part in yours.modules():
+        if isinstance(part, candidate.part):
+            check_alone(candidate, part, ours.token_embedding(ids))
+    logits, edited, place = yours(ids), ids.clone(), T // 2
+    edited[:, place] = (ids[:, place] + 1) % 23
+    stays = torch.allclose(logits[:, :place], yours(edited)[:, :place], atol=NEAR, rtol=0)
+    return float((logits - ours(ids)).abs().max()), not stays
+
+
 def both_models(candidate: Candidate, config: GPTConfig, spread: float) -> tuple[GPT, GPT]:
     """The tested model, and its copy with the learner's part and the same parameters."""
     ours = GPT(config, seed=1)
@@ -125,8 +170,7 @@ def both_models(candidate: Candidate, config: GPTConfig, spread: float) -> tuple
         if re.fullmatch(PARTS[candidate.kind][1], place):
             part = candidate.run("when it is made", candidate.part, *arguments)
             copy_parameters(part, tested)
-            above, _, name = place.rpartition(".")
-            setattr(yours.get_submodule(above), name, part)
+            yours.set_submodule(place, part)
     return ours, yours
 
 
@@ -136,9 +180,8 @@ def copy_parameters(part: nn.Module, tested: nn.Module) -> None:
     whose = type(tested).__name__
     for name in [*wanted, *own]:
         if name not in own:
-            raise Wrong(
-                f"the parameter {name} of {whose} is missing: yours are {', '.join(own) or 'none'}"
-            )
+            yours = ", ".join(own) or "none"
+            raise Wrong(f"the parameter {name} of {whose} is missing: yours are {yours}")
         if name not in wanted:
             raise Wrong(f"{whose} has no parameter {name}: its own are {', '.join(wanted)}")
         came, expected = tuple(own[name].shape), tuple(wanted[name].shape)
@@ -152,78 +195,17 @@ def copy_parameters(part: nn.Module, tested: nn.Module) -> None:
 def check_alone(candidate: Candidate, part: nn.Module, x: Tensor) -> None:
     """Raise Wrong unless x (B, T, C) gives finite numbers of the same shape and is left alone."""
     before, came = x.clone(), candidate.run(f"for an input of {tuple(x.shape)}", part, x)
+    shape = tuple(before.shape)
     if not isinstance(came, Tensor):
-        raise Wrong(f"expected a tensor of shape {tuple(before.shape)}, came {described(came)}")
-    if came.shape != before.shape:
-        raise Wrong(f"expected shape {tuple(before.shape)}, came {tuple(came.shape)}")
+        raise Wrong(f"expected a tensor of shape {shape}, came {described(came)}")
+    if came.shape != shape:
+        raise Wrong(f"expected shape {shape}, came {tuple(came.shape)}")
     if came.dtype != before.dtype:
         raise Wrong(f"expected {before.dtype}, came {came.dtype}")
-    if not came.isfinite().all():
-        count = int((~came.isfinite()).sum())
+    if count := int((~came.isfinite()).sum()):
         raise Wrong(f"{count} of {came.numel()} numbers that came are NaN or infinite")
     if not torch.equal(x, before):
         raise Wrong("it writes into its input: the residual stream still needs that as it was")
-
-
-def compare_models(candidate: Candidate) -> Figure:
-    """Compare, train and print; raises Wrong where the part cannot go on."""
-    apart = [logit_difference(candidate, shape) for shape in SHAPES]
-    leaks = reads_the_future(candidate)
-    text = load_corpus("sample-story").text
-    characters = CharacterTokenizer.train(text)
-    stream = torch.tensor(characters.encode(text))
-    config = GPTConfig(characters.vocab_size, 32, n_layers=2, n_heads=4, width=32, dropout=0.0)
-    ours, yours = both_models(candidate, config, spread=0)
-    curves = losses(ours, stream), candidate.run("while training", losses, yours, stream)
-    furthest = max(abs(a - b) for a, b in zip(*curves, strict=True))
-
-    tested, part = PARTS[candidate.kind][0].__name__, candidate.part.__name__
-    same = max(*apart, furthest) < NEAR and not leaks
-    sign, verb = ("✓", "does") if same else ("✗", "does not do")
-    print(f"{sign} swap: {part} {verb} what {tested} does")
-    print(f"  largest difference of the logits, with parameters of spread {SPREAD}:")
-    for (B, T, H, D), difference in zip(SHAPES, apart, strict=True):
-        print(f"    B {B}, T {T}, H {H}, D {D}: {difference:.4f}")
-    print(f"  a token changed: the logits before it {'change too' if leaks else 'stay the same'}")
-    labels = f"ours: {tested}", f"yours: {part}"
-    width = max(map(len, labels))
-    print(f"  {'loss at step':{width}}", "".join(f"{step:6}" for step in SHOWN))
-    for label, curve in zip(labels, curves, strict=True):
-        print(f"  {label:{width}}", "".join(f"{curve[step - 1]:6.2f}" for step in SHOWN))
-    print(f"  largest difference of the losses in {STEPS} steps: {furthest:.4f}")
-    if max(apart) < NEAR <= furthest:
-        print("  right without training: is a gradient cut off, or something drawn, as by dropout?")
-    return draw(labels, curves)
-
-
-def small_models(candidate: Candidate, shape: tuple[int, ...]) -> tuple[GPT, GPT, Tensor]:
-    """Both models for one shape, in eval mode with large parameters, and ids (B, T)."""
-    B, T, H, D = shape
-    config = GPTConfig(23, T, n_layers=2, n_heads=H, width=H * D, dropout=0.0)
-    ours, yours = both_models(candidate, config, SPREAD)
-    ids = torch.randint(23, (B, T), generator=torch.Generator().manual_seed(3))
-    return ours.eval(), yours.eval(), ids
-
-
-@torch.no_grad()
-def logit_difference(candidate: Candidate, shape: tuple[int, ...]) -> float:
-    """The largest difference of the logits; first the part is tried alone."""
-    ours, yours, ids = small_models(candidate, shape)
-    for part in yours.modules():
-        if isinstance(part, candidate.part):
-            check_alone(candidate, part, ours.token_embedding(ids))
-    return float((yours(ids) - ours(ids)).abs().max())
-
-
-@torch.no_grad()
-def reads_the_future(candidate: Candidate) -> bool:
-    """Whether a changed token changes logits before it."""
-    _, yours, ids = small_models(candidate, SHAPES[0])
-    place = ids.shape[1] // 2
-    edited = ids.clone()
-    edited[:, place] = (ids[:, place] + 1) % 23
-    before, after = yours(ids)[:, :place], yours(edited)[:, :place]
-    return not torch.allclose(before, after, atol=NEAR, rtol=0)
 
 
 def losses(model: GPT, stream: Tensor) -> list[float]:

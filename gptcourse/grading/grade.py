@@ -31,7 +31,7 @@ from gptcourse.notebooks.cells import (
 from gptcourse.notebooks.run import STYLE
 from gptlib.files import atomic_write
 
-CATALOGUE = "gptcourse.exercises.catalogue"
+CATALOGUE = "gptcourse.exercises.checks"
 LONGEST = 2_000  # characters of a message
 FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet would compute what begins like this
 WAY_OUT = (

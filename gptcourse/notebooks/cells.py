@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,7 +100,24 @@ def normalized(notebook: Notebook) -> Notebook:
             output.pop("transient", None)
             if "metadata" in output:
                 output.metadata = nbformat.from_dict({})
+    describe_figures(notebook)
     return notebook
+
+
+CAPTION = re.compile(r"\*(?!\*)(.+?[.!?)])\*(?=\s|$)", re.DOTALL)  # in italics, below a figure
+
+
+def describe_figures(notebook: Notebook) -> None:
+    """Make each figure's caption its text alternative, where nbconvert reads it; in place.
+
+    A drawing brings its own: see :mod:`gptcourse.drawings`.
+    """
+    for cell, below in pairwise(notebook.cells):
+        caption = CAPTION.match(below.source)
+        for output in cell.get("outputs", []):
+            if caption and "image/png" in output.get("data", {}):
+                words = re.sub("[*`]", "", caption[1]).split()
+                output.metadata["image/png"] = nbformat.from_dict({"alt": " ".join(words)})
 
 
 # What stands in an exercise's cell

@@ -102,14 +102,17 @@ def uncompared_cells(notebook: Notebook) -> Iterator[str]:
 
 
 def short_cells(notebook: Notebook) -> Iterator[str]:
-    """A code cell fits on a screen, a text can be read in one go."""
+    """A code cell fits on a screen, a text can be read in one go.
+
+    An import counts as one line, however many it is wrapped over: it is not read line by line.
+    """
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type == "markdown":
             words = len(re.sub(r"<[^>]*>|[|#*`_\-]", " ", cell.source).split())
             if words > PROSE_WORDS:
                 yield f"cell {number} has {words} words, {PROSE_WORDS} allowed: split it"
             continue
-        lines = len(cell.source.splitlines())
+        lines = len(re.sub(r"(?m)^from .+ import \([^)]*\)", "", cell.source).splitlines())
         whole = has_tag(cell, "in-step") or re.search(r"(?m)^class ", cell.source)
         allowed = CLASS_LINES if whole else CELL_LINES
         if lines > allowed:
@@ -127,6 +130,14 @@ def plain_form(notebook: Notebook) -> Iterator[str]:
         yield "metadata or ids are not in the course's form: gptcourse refresh writes it"
     if any(cell.get("attachments") for cell in notebook.cells):
         yield "stores an attachment: keep pictures in assets/"
+
+
+def described_figures(notebook: Notebook) -> Iterator[str]:
+    """Every figure has its caption, which is its text alternative too."""
+    for number, cell in enumerate(notebook.cells, 1):
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}) and "image/png" not in output.metadata:
+                yield f"cell {number} draws a figure: begin the cell below with its *caption.*"
 
 
 def quoted_twice(notebooks: Iterable[Path]) -> list[str]:
@@ -248,5 +259,6 @@ GUARDS: tuple[Callable[[Notebook], Iterator[str]], ...] = (
     uncompared_cells,
     short_cells,
     plain_form,
+    described_figures,
     exercises_in_form,
 )

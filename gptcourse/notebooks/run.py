@@ -26,6 +26,7 @@ from gptcourse.errors import CourseError
 from gptcourse.notebooks.cells import (
     Notebook,
     code_cells,
+    describe_figures,
     find_notebooks,
     normalized,
     read_notebook,
@@ -41,6 +42,7 @@ td:nth-child(2), td:nth-child(3) { font-variant-numeric: tabular-nums }
 .failed { color: #a40000; font-weight: bold }
 """
 
+PAGE = Path(__file__).parent / "page"  # nbconvert's template, with text alternatives of pictures
 # nbconvert puts each drawing into an <img>, which would stand out beyond a narrow window.
 NARROW = "<style>img { max-width: 100%; height: auto }</style>"
 
@@ -210,7 +212,9 @@ def write_pages(notebook: Notebook, name: str, folder: Path) -> None:
     The page holds the pictures of ``assets/``; the copy finds them from where it lies.
     """
     root = paths.ASSETS.parent  # nbconvert takes in no picture from outside this folder
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(
+    describe_figures(notebook)
+    exporter = HTMLExporter(embed_images=True, template_name=str(PAGE))
+    page, _ = exporter.from_notebook_node(
         _with_pictures_at(notebook, paths.ASSETS.name),
         resources={"metadata": {"path": str(root), "name": name}},
     )

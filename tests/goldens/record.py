@@ -30,8 +30,7 @@ from unittest.mock import patch
 import torch
 
 # All that is taken from the package by its name; the rest goes through the command line.
-from gptcourse.exercises.catalogue import EXERCISES
-from gptcourse.exercises.checks import judge, sentence
+from gptcourse.exercises.checks import EXERCISES, judge, sentence
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, load_tokenizer
 from gptlib.training.checkpoint import load_model
 
