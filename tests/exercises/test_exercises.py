@@ -76,7 +76,7 @@ TOTAL, BLIND = PLANTED["total"], replace(PLANTED["total"], mistakes=(total,))
         (
             [replace(TOTAL, also_right=(without_last,))],
             False,
-            "FAILED: total rejects without_last, which is right",
+            "FAILED: total rejects right answer 1, without_last",
         ),
         ([replace(TOTAL, mistakes=())], False, "FAILED: total knows no mistake"),
         ([], False, "notebook"),
