@@ -15,7 +15,7 @@ import tiktoken
 from gptlib import paths
 from gptlib.errors import DownloadError, TokenizerError, VocabularyUnavailable
 from gptlib.files import atomic_write, download, sha256_of
-from gptlib.tokenizer import vocabulary as files
+from gptlib.tokenizer import vocabulary as vocab
 from gptlib.tokenizer.bpe import PATTERN, Pair, check_unicode, encode_piece
 from gptlib.tokenizer.tokenizers import END_OF_TEXT, BPETokenizer, CharacterTokenizer, Tokenizer
 from gptlib.tokenizer.vocabulary import BytePair
@@ -107,7 +107,7 @@ class GPT2Tokenizer(Tokenizer):
 
         A token was made from the two parts that all merges before it leave of its bytes.
         """
-        made, merged = list(files.BYTES), dict[Pair, int]()
+        made, merged = list(vocab.BYTES), dict[Pair, int]()
         for token in self.tokens[256:-1]:
             left, right = encode_piece(token, merged)
             merged[left, right] = len(made)
@@ -141,7 +141,7 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
         return gpt2_tokenizer()
     folder = Path(name_or_folder)
     if (folder / "characters.json").is_file():
-        return CharacterTokenizer(files.read_json(folder / "characters.json", str))
+        return CharacterTokenizer(vocab.read_json(folder / "characters.json", str))
     if (folder / "vocab.json").is_file():
         return fastest(BPETokenizer.load(folder))
     raise TokenizerError(

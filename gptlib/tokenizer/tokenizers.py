@@ -14,7 +14,7 @@ import tokenizers
 from gptlib.errors import OutOfPairsWarning, TokenizerError, TokenOutOfRange
 from gptlib.files import atomic_write, write_json
 from gptlib.tokenizer import bpe
-from gptlib.tokenizer import vocabulary as files
+from gptlib.tokenizer import vocabulary as vocab
 from gptlib.tokenizer.vocabulary import BytePair
 
 END_OF_TEXT = "<|endoftext|>"
@@ -111,7 +111,7 @@ class BPETokenizer(Tokenizer):
         special_tokens = special_tokens or {}
         self.vocabulary, self.merges = dict(vocabulary), list(merges)
         # Merging counts in its own ids (bytes, then merges by age); GPT-2 numbers bytes otherwise.
-        self._id_of, self._merged = files.check_vocabulary(vocabulary, self.merges, special_tokens)
+        self._id_of, self._merged = vocab.check_vocabulary(vocabulary, self.merges, special_tokens)
         self._known: dict[str, tuple[int, ...]] = {}  # the ids of pieces that were met
         token_of = {i: token for token, i in self.vocabulary.items()}
         token_of |= {i: token.encode() for token, i in special_tokens.items()}
@@ -138,13 +138,13 @@ class BPETokenizer(Tokenizer):
         Raises:
             TokenizerError: ``vocab_size`` has no room for the bytes, or a text a lone surrogate.
         """
-        n_merges = files.room_for_merges(vocab_size, special_tokens)
+        n_merges = vocab.room_for_merges(vocab_size, special_tokens)
         texts = [texts] if isinstance(texts, str) else texts
         parts = bpe.plain_parts(texts, special_tokens)
         if fast:
             rust = tokenizers.ByteLevelBPETokenizer()
             rust.train_from_iterator(parts, 256 + n_merges, min_frequency=0, show_progress=False)
-            merges = files.merges_of(json.loads(rust.to_str())["model"]["merges"])
+            merges = vocab.merges_of(json.loads(rust.to_str())["model"]["merges"])
         else:
             merges = bpe.train_bpe(bpe.count_pretokens(parts), n_merges)
         if len(merges) < n_merges:
@@ -161,30 +161,30 @@ class BPETokenizer(Tokenizer):
         cls, merges: Sequence[BytePair], special_tokens: Sequence[str] = ()
     ) -> "BPETokenizer":
         """Number the 256 bytes, then what the merges make, oldest first, then special tokens."""
-        tokens = [*files.BYTES, *(left + right for left, right in merges)]
+        tokens = [*vocab.BYTES, *(left + right for left, right in merges)]
         ids = {token: i for i, token in enumerate(tokens)}
         return cls(ids, merges, {t: i for i, t in enumerate(special_tokens, len(tokens))})
 
     @classmethod
     def load(cls, folder: Path) -> "BPETokenizer":
         """Read what :meth:`save` has written, or GPT-2's own files; raises TokenizerError."""
-        pairs = files.read_file(folder / "merges.txt", files.parse_merges)
-        words = files.read_json(folder / "vocab.json", dict)
-        tokenizer = cls(*files.from_unicode(words, pairs))
-        tokenizer.roles = files.read_roles(folder, tokenizer.special_tokens)
+        pairs = vocab.read_file(folder / "merges.txt", vocab.parse_merges)
+        words = vocab.read_json(folder / "vocab.json", dict)
+        tokenizer = cls(*vocab.from_unicode(words, pairs))
+        tokenizer.roles = vocab.read_roles(folder, tokenizer.special_tokens)
         return tokenizer
 
     def save(self, folder: str | Path) -> None:
         """Write ``vocab.json`` and ``merges.txt``, which Hugging Face's libraries read too."""
-        spelled = {files.bytes_to_unicode(token): i for token, i in self.vocabulary.items()}
+        spelled = {vocab.bytes_to_unicode(token): i for token, i in self.vocabulary.items()}
         with atomic_write(Path(folder) / "vocab.json", "w") as file:
             json.dump(spelled | self.special_tokens, file, ensure_ascii=False)
         with atomic_write(Path(folder) / "merges.txt", "w") as file:
             file.write("#version: 0.2\n")  # GPT-2's own first line
             for left, right in self.merges:
-                file.write(f"{files.bytes_to_unicode(left)} {files.bytes_to_unicode(right)}\n")
+                file.write(f"{vocab.bytes_to_unicode(left)} {vocab.bytes_to_unicode(right)}\n")
         if set(self.roles.values()) - {END_OF_TEXT}:
-            write_json(Path(folder) / files.ROLES_FILE, self.roles)
+            write_json(Path(folder) / vocab.ROLES_FILE, self.roles)
 
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
         bpe.check_unicode(text)

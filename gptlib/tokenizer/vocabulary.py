@@ -18,7 +18,6 @@ Vocabulary = tuple[dict[bytes, int], list[BytePair], dict[str, int]]  # ordinary
 ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
 ROLES_FILE = "special_tokens_map.json"
 
-
 BYTES = [bytes([byte]) for byte in range(256)]
 # Printable bytes of Latin-1 stand for themselves (but the space, which parts the two halves of a
 # line in merges.txt); the others, in order, get the characters from U+0100 on. GPT-2's first 256
@@ -46,7 +45,7 @@ def unicode_to_bytes(word: str) -> bytes:
 
 
 def merges_of(pairs: Iterable[tuple[str, str]]) -> list[BytePair]:
-    """Spelled pairs in bytes."""
+    """Pairs of spelled tokens as pairs of bytes."""
     return [(unicode_to_bytes(left), unicode_to_bytes(right)) for left, right in pairs]
 
 

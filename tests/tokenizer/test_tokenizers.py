@@ -7,8 +7,6 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
-from collections import Counter
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,13 +14,13 @@ import tokenizers
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizer_texts import ANY_TEXT, AWKWARD_TEXT, darija, merged, texts_in_all_scripts
+from tokenizer_texts import ANY_TEXT, AWKWARD_TEXT, darija, texts_in_all_scripts
 
 from gptlib.data.split import split_documents
 from gptlib.errors import OutOfPairsWarning, TokenizerError, TokenOutOfRange
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, CharacterTokenizer, load_tokenizer
 from gptlib.tokenizer import tokenizers as module
-from gptlib.tokenizer.bpe import CHUNK, count_pretokens, plain_parts
+from gptlib.tokenizer.bpe import CHUNK, plain_parts
 from gptlib.tokenizer.tokenizers import decode_stream
 
 TOY = "the theme then the hem"
@@ -177,22 +175,6 @@ def test_a_vocabulary_that_does_not_fit_is_refused(vocabulary, merges, special, 
 
 
 # --- its training, here and in Rust --------------------------------------------------------
-
-
-@settings(deadline=None, max_examples=150)
-@given(st.lists(SOME_TEXT, max_size=4), st.integers(0, 40))
-def test_every_merge_in_rust_is_of_a_most_frequent_pair(texts, n_merges):
-    merges = trained(texts, 257 + n_merges, True).merges
-    words = [([bytes([b]) for b in piece], n) for piece, n in count_pretokens(texts).items()]
-    for pair in [*merges, None]:
-        counts = Counter()
-        for word, count in words:
-            for neighbors in pairwise(word):
-                counts[neighbors] += count
-        if pair:
-            assert counts[pair] == max(counts.values())
-            words = [(merged(word, pair), count) for word, count in words]
-    assert len(merges) == n_merges or not counts  # it ends early only where no pair is left
 
 
 def test_only_ties_part_rust_from_our_own_training():
