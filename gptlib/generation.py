@@ -24,7 +24,7 @@ def sample_next(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw one token id for each row.
+    """Draw one token id for each row: (B,). Raises ConfigError for a setting out of its range.
 
     Args:
         logits: (B, V), left unchanged.
@@ -32,12 +32,6 @@ def sample_next(
         top_k: keep only the k likeliest tokens; more than V keeps all.
         top_p: keep the fewest likeliest tokens whose probabilities reach p, at least one.
         generator: the random stream; by default PyTorch's global one.
-
-    Returns:
-        (B,) token ids.
-
-    Raises:
-        ConfigError: a setting is out of its range.
     """
     check_sampling(temperature, top_k, top_p)
     if temperature == 0:
@@ -58,10 +52,9 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Keep each row's fewest likeliest tokens whose probabilities reach p; (B, V).
+    """Set all but each row's fewest likeliest tokens whose probabilities reach p (B, V) to −∞.
 
-    The rest hold no more than 1 − p together. They are summed from the smallest up, since small
-    numbers added to a sum near 1 would lose their digits; p = 1 keeps all.
+    The rest are summed from the smallest up: added to a sum near 1 they would lose their digits.
     """
     ordered, order = logits.sort(dim=-1, descending=True)  # (B, V)
     probabilities = ordered.softmax(dim=-1)  # (B, V)
@@ -73,15 +66,10 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 
 
 def apply_repetition_penalty(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
-    """Make the tokens that a text already holds less likely.
+    """Make the tokens (B, T) that the texts already hold less likely: logits (B, V), a new tensor.
 
-    Args:
-        logits: (B, V), left unchanged.
-        ids: (B, T), the texts so far, their prompts included.
-        penalty: divides what is above 0 and multiplies what is below; 1 changes nothing.
-
-    Returns:
-        (B, V). However often a token stands there, it is penalized once.
+    The penalty divides what is above 0 and multiplies what is below, once for each token; 1
+    changes nothing.
     """
     if penalty == 1:
         return logits
@@ -94,7 +82,7 @@ def check_sampling(
     temperature: float, top_k: int | None, top_p: float | None, repetition_penalty: float = 1.0
 ) -> None:
     """Raise :class:`ConfigError` for a sampling setting outside its range."""
-    # nearer to 0 the divided logits would overflow: 1e-4 is as good as greedy already
+    # a smaller temperature would make the logits overflow: 1e-4 is as good as greedy already
     if temperature != 0 and not 1e-4 <= temperature < float("inf"):
         raise ConfigError(f"temperature is {temperature}: use 0 (greedy), or 0.0001 and above")
     if top_k is not None and top_k < 1:
@@ -102,17 +90,14 @@ def check_sampling(
     if top_p is not None and not 0 < top_p <= 1:
         raise ConfigError(f"top_p is {top_p}: it must lie in (0, 1], or be left out")
     if not 0 < repetition_penalty < float("inf"):
-        raise ConfigError(
-            f"repetition_penalty is {repetition_penalty}: use 1 (none) or more, such as 1.2"
-        )
+        raise ConfigError(f"repetition_penalty is {repetition_penalty}: use 1 (none) or above")
 
 
 def context_window(ids: Tensor, context_length: int) -> Tensor:
-    """The part of `ids` (B, T) that the model reads: all, or what fills the context.
+    """The part of `ids` (B, T) that the model reads: all, or what fits the context.
 
-    Once the text outgrows the context, the window moves by half a context at a time, not by
-    one: a key/value cache then stays valid between two moves, and the text is the same with it
-    and without it.
+    The window moves by half a context at a time, not by one: a key/value cache stays valid
+    between two moves, and the text is the same with it and without it.
     """
     T, half = ids.shape[1], max(1, context_length // 2)
     if T <= context_length:
@@ -145,25 +130,19 @@ def generate_ids(
     seed: int | None = None,
     end_of_text: int | None = None,
 ) -> Iterator[list[int | None]]:
-    """Continue a prompt, one step at a time.
+    """Continue a prompt: each step yields an id for each sequence, None for one that has ended.
 
     Args:
         model: any GPT, a :class:`gptlib.kv_cache.CachedGPT` for speed.
         prompt: token ids, at least one; may be longer than the context.
-        max_new_tokens: steps at most.
-        n_sequences: continuations drawn side by side.
+        n_sequences: continuations drawn side by side, from one random stream.
         temperature, top_k, top_p: see :func:`sample_next`.
         repetition_penalty: see :func:`apply_repetition_penalty`.
-        seed: with the same `n_sequences`, which share one random stream, the same seed gives the
-            same continuations; None draws from PyTorch's stream.
+        seed: of the stream; by default PyTorch's global one.
         end_of_text: a sequence ends after this id.
 
-    Yields:
-        For each step the new id of each sequence, None where that sequence has ended.
-
     Raises:
-        PromptError: the prompt is empty.
-        TokenOutOfRange: a prompt id is not in the vocabulary.
+        PromptError, TokenOutOfRange: the prompt is empty, or holds what the vocabulary lacks.
         ConfigError: a setting is out of its range.
     """
     check_sampling(temperature, top_k, top_p, repetition_penalty)
@@ -194,11 +173,7 @@ def generate_ids(
 def generate(
     model: GPT, prompt: Sequence[int], max_new_tokens: int, **settings: Any
 ) -> list[list[int]]:
-    """Continue a prompt of token ids; see :func:`generate_ids` for the settings.
-
-    Returns:
-        One list for each sequence: the prompt, then the new ids, up to the end of the text.
-    """
+    """The prompt and its continuation, for each sequence; settings as in :func:`generate_ids`."""
     sequences = [list(prompt) for _ in range(settings.get("n_sequences", 1))]
     for step in generate_ids(model, prompt, max_new_tokens, **settings):
         for sequence, token in zip(sequences, step, strict=True):
@@ -210,11 +185,7 @@ def generate(
 def generate_text(
     model: GPT, tokenizer: Tokenizer, prompt: str, max_new_tokens: int = 30, **settings: Any
 ) -> list[str]:
-    """Continue a text; see :func:`generate_ids` for the settings.
-
-    Returns:
-        One text for each sequence, the prompt included, the end-of-text token left out.
-    """
+    """:func:`generate` on texts: the prompt included, the end-of-text token left out."""
     end = tokenizer.end_of_text
     settings = {"end_of_text": end, **settings}
     sequences = generate(model, tokenizer.encode(prompt), max_new_tokens, **settings)
@@ -224,10 +195,7 @@ def generate_text(
 def stream_text(
     model: GPT, tokenizer: Tokenizer, prompt: str, max_new_tokens: int = 30, **settings: Any
 ) -> Iterator[str]:
-    """Continue a text and yield the new part as it comes, never half a character.
-
-    The pieces join to what :func:`generate_text` adds to the prompt.
-    """
+    """What :func:`generate_text` adds to the prompt, as it comes, never half a character."""
     end = tokenizer.end_of_text
     settings = {"end_of_text": end, **settings, "n_sequences": 1}
     steps = generate_ids(model, tokenizer.encode(prompt), max_new_tokens, **settings)
@@ -237,23 +205,18 @@ def stream_text(
 
 @torch.no_grad()
 def token_log_probs(model: GPT, ids: Tensor, first: int = 1) -> Tensor:
-    """The natural logarithm of each token's probability after all that stands before it.
+    """Each token's log probability (natural) after all before it: (B, T − first), at least float32.
 
-    A text longer than the context is read in the windows of :func:`context_window`: so these are
-    also the probabilities of what :func:`generate` has written, before temperature, top-k, top-p
-    and penalty shaped them.
+    Read in the windows of :func:`context_window`, so it is also that of what :func:`generate` has
+    written, before temperature, top-k, top-p and penalty shaped it.
 
     Args:
         model: any GPT but a :class:`gptlib.kv_cache.CachedGPT`, which would read only what is new.
         ids: (B, T), whole texts.
         first: the first position that is scored; the one at 0 has nothing before it.
 
-    Returns:
-        (B, T − first), float32 or wider, at or below 0.
-
     Raises:
-        PromptError: there is nothing to score.
-        TokenOutOfRange: an id is not in the vocabulary.
+        PromptError, TokenOutOfRange: there is nothing to score, or an id is not in the vocabulary.
     """
     T, context_length = ids.shape[1], model.config.context_length
     if not 1 <= first < T:

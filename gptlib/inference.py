@@ -14,8 +14,6 @@ from gptlib.block import Block
 from gptlib.errors import ConfigError
 from gptlib.model import GPT
 
-DTYPES = ("float32", "bfloat16", "int8")
-
 
 class PackedLinear(nn.Module):
     """A linear layer whose weight is kept in small blocks, as oneDNN's kernels read it; CPUs only.
@@ -37,9 +35,8 @@ class PackedLinear(nn.Module):
 class Int8Linear(nn.Module):
     """A linear layer with 8-bit weights, each row with a scale of its own; on CPUs only.
 
-    Inputs are rounded to 7 bits as they come, with one scale for all of them; sums and results
-    are wider. Source: Jacob et al. 2018, section 2. The kernel is PyTorch's own, called here
-    because PyTorch has deprecated the function around it, `quantize_dynamic`.
+    Inputs are rounded to 7 bits as they come; sums and results are wider (Jacob et al. 2018,
+    section 2). PyTorch's own kernel: the function around it, `quantize_dynamic`, is deprecated.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -60,12 +57,7 @@ class Int8Linear(nn.Module):
 
 
 class InferenceGPT(GPT):
-    """A model with other linear layers in the places of its own, and a head of the same kind.
-
-    Args:
-        model: is taken over: train or save it before, not after.
-        kind: of the layers, made from a weight (out, in) and a bias.
-    """
+    """A model, taken over, with linear layers of another kind, and a head of the same kind."""
 
     def __init__(self, model: GPT, kind: type[PackedLinear] | type[Int8Linear]) -> None:
         super(GPT, self).__init__()
@@ -84,7 +76,7 @@ class InferenceGPT(GPT):
 
 
 def prepare_for_inference(model: GPT, dtype: str = "float32", compiled: bool = False) -> GPT:
-    """Return a model that generates faster.
+    """Return a model that generates faster; raises ConfigError for what cannot work.
 
     Args:
         model: is taken over: train or save it before, not after.
@@ -92,16 +84,11 @@ def prepare_for_inference(model: GPT, dtype: str = "float32", compiled: bool = F
             activations to 8 significant bits, for GPUs; ``int8`` rounds weights to 8 bits and
             inputs of each layer to 7, for CPUs.
         compiled: compile each block's MLP, the half of a step that has the same shape at every
-            token; meant for GPUs. The first tokens wait for it. A CPU gains nothing: PyTorch
-            compiles plain layers only, and packed ones are faster there.
-
-    Raises:
-        ConfigError: the dtype is unknown, or the model's device cannot use it; or int8 layers
-            are to be compiled.
+            token; for GPUs: on CPUs packed layers are faster. The first tokens wait for it.
     """
     on_cpu = model.device.type == "cpu"
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype is {dtype!r}: use one of {', '.join(DTYPES)}")
+    if dtype not in ("float32", "bfloat16", "int8"):
+        raise ConfigError(f"dtype is {dtype!r}: use one of float32, bfloat16, int8")
     if dtype == "int8" and not on_cpu:
         raise ConfigError(f"dtype int8 is for CPUs, the model is on {model.device}: use bfloat16")
     if dtype == "int8" and compiled:

@@ -17,16 +17,12 @@ from gptlib.model import GPT, check_ids
 
 
 def attend_cached(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, start: int) -> Tensor:
-    """Let new positions gather from themselves and from all that stand in the cache.
+    """Attention (B, H, T, D) of new positions to themselves and to all that stand in the cache.
 
     Args:
         query, key, value: (B, H, T, D), of the positions `start` to `start` + T − 1.
-        cache: (2, B, H, context, D), the keys and the values of one layer; the new ones are
-            written into it.
+        cache: (2, B, H, context, D), keys and values of one layer; the new ones are written in.
         start: how many positions it holds already.
-
-    Returns:
-        (B, H, T, D), as attention over the whole text gives at these positions.
     """
     T, end = query.shape[2], start + query.shape[2]
     cache[0, :, :, start:end] = key
@@ -41,13 +37,9 @@ def attend_cached(query: Tensor, key: Tensor, value: Tensor, cache: Tensor, star
 class CachedGPT(GPT):
     """A model that remembers what it has read: asked for a longer text, it reads the new part.
 
-    It shares the parameters of the model that it is made from and gives the same logits. What
-    it remembers is the longest beginning that a text shares with the one before, so another
-    prompt, or a window that has moved, needs no reset. Not handled: training, dropout, and
-    parameters that change after the first text was read.
-
-    Args:
-        model: what to read with; use it in eval mode, as `generate` does.
+    It shares the parameters of `model` and gives the same logits. It keeps the longest beginning
+    that a text shares with the one before: another prompt needs no reset. Not handled: training,
+    dropout, and parameters that change after the first text was read.
     """
 
     def __init__(self, model: GPT) -> None:

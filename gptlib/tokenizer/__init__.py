@@ -1,12 +1,11 @@
 """Text → token ids → text. Read ``bpe`` first, beside notebook 01.
 
 bpe         the algorithm: pieces, training, encoding
-vocabulary  vocab.json and merges.txt, training in Rust, checks
 tokenizers  what every tokenizer promises; BPE, and one id per character
+vocabulary  what vocab.json and merges.txt hold, and what is refused of it
 gpt2        GPT-2's own, through tiktoken; ``load_tokenizer``
 """
 
-from gptlib.tokenizer.bpe import encode_piece, train_bpe
 from gptlib.tokenizer.gpt2 import GPT2Tokenizer, load_tokenizer
 from gptlib.tokenizer.tokenizers import (
     END_OF_TEXT,
@@ -23,7 +22,5 @@ __all__ = [
     "GPT2Tokenizer",
     "Tokenizer",
     "decode_stream",
-    "encode_piece",
     "load_tokenizer",
-    "train_bpe",
 ]

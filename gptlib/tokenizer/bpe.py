@@ -6,8 +6,8 @@ bytes; merge k makes id 256 + k. So of two merges the one that makes the smaller
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, pairwise
 
 import regex
 
@@ -16,16 +16,13 @@ from gptlib.errors import TokenizerError
 Pair = tuple[int, int]
 
 # GPT-2's own pattern (Radford et al. 2019, encoder.py). A piece is an English ending ('s, 'll),
-# or letters, or digits, or other signs, each with the one space before it; or white space. What
-# counts as a letter is a matter of the Unicode edition: characters younger than one's libraries
-# are "other signs" to them.
+# or letters, or digits, or other signs, each with the one space before it; or white space.
 PATTERN = regex.compile(
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 )
 
 # No piece goes on from a letter to anything else, nor from a visible character to white space,
-# so the pieces on either side of such a place are the same with or without the other side.
-# (?r) searches from the right, and so finds the last such place first.
+# so a cut there changes no piece. (?r) searches from the right: the last such place comes first.
 LAST_SAFE_CUT = regex.compile(r"(?r)(?<=\p{L})(?=\P{L})|(?<=\S)(?=\s)")
 
 CHUNK = 1 << 16  # characters encoded at a time: enough to be quick, little to hold
@@ -37,7 +34,7 @@ def pretokens(text: str) -> list[str]:
 
 
 def check_unicode(text: str, start: int = 0) -> None:
-    """Raise TokenizerError for a lone surrogate; ``start`` is the text's place in a longer one."""
+    """Refuse a lone surrogate, which stands ``start`` characters later in a longer text."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -50,52 +47,14 @@ def check_unicode(text: str, start: int = 0) -> None:
 
 
 def split_special(text: str, special_tokens: Iterable[str]) -> list[str]:
-    """Cut a text around special tokens; where two match at one place, the longest wins.
-
-    Returns:
-        ``[plain, special, plain, special, …, plain]``; a plain part may be empty.
-    """
+    """Cut around special tokens, the longest first: ``[plain, special, plain, …, plain]``."""
     longest_first = sorted(special_tokens, key=len, reverse=True)
     if not longest_first:
         return [text]
     return regex.split("(" + "|".join(map(regex.escape, longest_first)) + ")", text)
 
 
-def safe_chunks(
-    chunks: Iterable[str], size: int = CHUNK, special_tokens: Iterable[str] = ()
-) -> Iterator[str]:
-    """Regroup a stream of text into chunks that cut through no piece and no special token.
-
-    Args:
-        chunks: the text, cut anywhere: lines, blocks of a file, single characters.
-        size: about how many characters a chunk should have. One is longer only where the text
-            itself has no place to cut, such as 100,000 letters in a row.
-        special_tokens: none by default.
-
-    Raises:
-        TokenizerError: the text holds a lone surrogate.
-    """
-    special_tokens = tuple(special_tokens)
-    waiting: list[str] = []  # joined only when there is enough: joining each time is quadratic
-    length, enough, start = 0, size, 0
-    for chunk in chunks:
-        for first in range(0, len(chunk), size):
-            block = chunk[first : first + size]
-            check_unicode(block, start)
-            waiting.append(block)
-            start, length = start + len(block), length + len(block)
-            if length >= enough:
-                text = "".join(waiting)
-                cut = last_safe_cut(text, special_tokens)
-                if cut > 0:
-                    yield text[:cut]
-                waiting, length = [text[cut:]], length - cut
-                enough = size if cut > 0 else 2 * length  # look again when it has doubled
-    if waiting:
-        yield "".join(waiting)
-
-
-def last_safe_cut(text: str, special_tokens: tuple[str, ...]) -> int:
+def last_safe_cut(text: str, special_tokens: Iterable[str]) -> int:
     """The last place that parts no piece and no special token, whatever follows; 0 if none."""
     longest = max(map(len, special_tokens), default=0)  # one may begin at the very end
     found = LAST_SAFE_CUT.search(text, 0, max(0, len(text) - longest))
@@ -107,9 +66,32 @@ def last_safe_cut(text: str, special_tokens: tuple[str, ...]) -> int:
     return cut
 
 
-def plain_parts(texts: Iterable[str], special_tokens: Iterable[str]) -> Iterator[str]:
+def safe_chunks(
+    chunks: Iterable[str], size: int = CHUNK, special_tokens: Collection[str] = ()
+) -> Iterator[str]:
+    """Regroup a stream of text, cut anywhere, into chunks that cut no piece and no special token.
+
+    They have about ``size`` characters; more only where the text itself has no place to cut, such
+    as 100,000 letters in a row. Raises TokenizerError for a lone surrogate.
+    """
+    waiting: list[str] = []  # joined only when there is enough: joining each time is quadratic
+    length, enough, start = 0, size, 0
+    for block in (chunk[at : at + size] for chunk in chunks for at in range(0, len(chunk), size)):
+        check_unicode(block, start)
+        waiting.append(block)
+        start, length = start + len(block), length + len(block)
+        if length >= enough:
+            text = "".join(waiting)
+            if cut := last_safe_cut(text, special_tokens):
+                yield text[:cut]
+            waiting, length = [text[cut:]], length - cut
+            enough = size if cut else 2 * length  # look again when it has doubled
+    if waiting:
+        yield "".join(waiting)
+
+
+def plain_parts(texts: Iterable[str], special_tokens: Collection[str]) -> Iterator[str]:
     """What is counted in training: texts without special tokens, in chunks of whole pieces."""
-    special_tokens = tuple(special_tokens)
     for text in texts:
         check_unicode(text)
         for plain in split_special(text, special_tokens)[::2]:
@@ -118,23 +100,18 @@ def plain_parts(texts: Iterable[str], special_tokens: Iterable[str]) -> Iterator
 
 def count_pretokens(texts: Iterable[str]) -> Counter[bytes]:
     """Count the distinct pieces of some texts; no piece spans two texts."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(pretokens(text))
+    counts = Counter(chain.from_iterable(map(pretokens, texts)))
     return Counter({piece.encode(): count for piece, count in counts.items()})
 
 
 def count_pairs(
     ids: list[int], counts: list[int]
 ) -> tuple[defaultdict[Pair, int], defaultdict[Pair, list[int]]]:
-    """Count neighbors once, before the first merge.
+    """How often each pair stands in the text, and its places in ``ids``, before the first merge.
 
     Args:
         ids: the bytes of all distinct pieces, one piece after the other, −1 after each.
         counts: for each place in ``ids``, how often its piece stands in the text.
-
-    Returns:
-        how often each pair stands in the text, and its places in ``ids``.
     """
     pair_counts: defaultdict[Pair, int] = defaultdict(int)
     places: defaultdict[Pair, list[int]] = defaultdict(list)
@@ -159,14 +136,12 @@ def merge(
     in between. So both neighbors are found in one step, however long the piece.
 
     Args:
-        pair: the two ids that become one.
-        places: where the pair stood when it was made, from left to right.
-        ids, counts: as in :func:`count_pairs`; ``ids`` is changed.
+        pair, places: the two ids that become one, and where they stood when the pair was made.
+        ids, counts, pair_counts: see :func:`count_pairs`; all but ``counts`` are changed.
         tokens: the bytes of every id; the last is the new one.
-        pair_counts: changed, except for ``pair`` itself: nobody asks for it again.
 
     Returns:
-        the pairs that were made, with their places.
+        the pairs that were made, with their places from left to right.
     """
     (left, right), new_id = pair, len(tokens) - 1
     made: defaultdict[Pair, list[int]] = defaultdict(list)
@@ -214,12 +189,7 @@ def best_pair(queue: Queue, pair_counts: Mapping[Pair, int]) -> Pair | None:
 
 
 def train_bpe(piece_counts: Mapping[bytes, int], n_merges: int) -> list[tuple[bytes, bytes]]:
-    """Learn merges from the distinct pieces of a text and how often each stands there.
-
-    Returns:
-        the merges as pairs of tokens, oldest first; fewer than ``n_merges`` when every piece has
-        become one token. The same text always gives the same merges.
-    """
+    """Learn merges, oldest first, from distinct pieces and how often each stands in a text."""
     ids: list[int] = []
     counts: list[int] = []
     for piece, count in piece_counts.items():
@@ -249,9 +219,7 @@ def train_bpe(piece_counts: Mapping[bytes, int], n_merges: int) -> list[tuple[by
 def encode_piece(piece: bytes, merges: Mapping[Pair, int]) -> list[int]:
     """The ids of one piece: at every turn the oldest merge that fits anywhere, leftmost first.
 
-    Args:
-        piece: its bytes, some hundreds at most; for more see :func:`encode_long_piece`.
-        merges: pair of ids → the id that it becomes.
+    ``merges``: pair of ids → the id that it becomes. Quadratic: see :func:`encode_long_piece`.
     """
     ids, merged = list(piece), merges.get
     never = 256 + len(merges)  # no id is that great

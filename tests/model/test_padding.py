@@ -31,7 +31,7 @@ PADDED = GPTConfig.from_dict({**PLAIN.to_dict(), "vocab_multiple": 64})
 TABLE = "token_embedding.weight"
 
 
-def twins(spare: float = 0.5) -> tuple[GPT, GPT]:
+def twins(spare=0.5):
     """A model without spare rows, and one with them and otherwise the same numbers."""
     plain, padded = GPT(PLAIN, seed=0).double(), GPT(PADDED, seed=1).double()
     numbers = dict(plain.state_dict())
@@ -40,7 +40,7 @@ def twins(spare: float = 0.5) -> tuple[GPT, GPT]:
     return plain, padded
 
 
-def windows(B: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def windows(B=3, seed=0):
     ids = torch.randint(V, (B, 17), generator=torch.Generator().manual_seed(seed))
     return ids[:, :-1].clone(), ids[:, 1:].clone()
 
@@ -48,7 +48,7 @@ def windows(B: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 # --- the size ------------------------------------------------------------------------------
 
 
-def test_round_sizes_of_the_vocabularies_of_the_course() -> None:
+def test_round_sizes_of_the_vocabularies_of_the_course():
     assert padded_size(50_257) == padded_size(50_257, 64) == 50_304
     assert padded_size(10_000, 256) == padded_size(10_240, 256) == 10_240
     assert padded_size(10_000) == 10_112 and padded_size(25_000) == 25_088
@@ -59,12 +59,12 @@ def test_round_sizes_of_the_vocabularies_of_the_course() -> None:
 
 
 @given(st.integers(1, 10**6), st.integers(1, 5_000))
-def test_the_round_size_is_the_least_multiple(size: int, multiple: int) -> None:
+def test_the_round_size_is_the_least_multiple(size, multiple):
     found = padded_size(size, multiple)
     assert found % multiple == 0 and size <= found < size + multiple
 
 
-def test_no_spare_rows_unless_asked_for() -> None:
+def test_no_spare_rows_unless_asked_for():
     for name, config in MODELS.items():
         assert config.vocab_multiple == 1 or name == "algerian"
     model = GPT(PLAIN)
@@ -73,12 +73,12 @@ def test_no_spare_rows_unless_asked_for() -> None:
 
 
 @pytest.mark.parametrize("multiple", [0, -64, 1.5, True, None])
-def test_a_multiple_that_is_no_whole_number_is_named(multiple: object) -> None:
+def test_a_multiple_that_is_no_whole_number_is_named(multiple):
     with pytest.raises(ConfigError, match=f"vocab_multiple is {multiple}"):
-        GPTConfig(vocab_multiple=multiple)  # type: ignore[arg-type]
+        GPTConfig(vocab_multiple=multiple)
 
 
-def test_spare_rows_are_counted_and_nothing_else_changes() -> None:
+def test_spare_rows_are_counted_and_nothing_else_changes():
     assert count_parameters(GPTConfig(vocab_multiple=128))["total"] == 124_439_808 + 47 * 768
     assert GPT(PADDED).n_parameters() == count_parameters(PADDED)["total"]
     plain, padded = count_parameters(PLAIN), count_parameters(PADDED)
@@ -90,7 +90,7 @@ def test_spare_rows_are_counted_and_nothing_else_changes() -> None:
 
 
 @pytest.mark.parametrize("spare", [0.5, 1e9, math.nan])
-def test_logits_loss_and_gradients_are_those_without_spare_rows(spare: float) -> None:
+def test_logits_loss_and_gradients_are_those_without_spare_rows(spare):
     """Whatever stands in the spare rows, even NaN, is neither read nor changed."""
     x, y = windows()
     for loss_of in (next_token_loss, lambda m, x, y: F.cross_entropy(m(x).mT, y)):
@@ -107,7 +107,7 @@ def test_logits_loss_and_gradients_are_those_without_spare_rows(spare: float) ->
         assert padded.token_embedding.weight.grad[V:].count_nonzero() == 0
 
 
-def test_steps_of_training_are_those_without_spare_rows() -> None:
+def test_steps_of_training_are_those_without_spare_rows():
     plain, padded = twins()
     config = TrainingConfig(weight_decay=0.1)
     optimizers = [make_optimizer(model, config) for model in (plain, padded)]
@@ -126,7 +126,7 @@ def test_steps_of_training_are_those_without_spare_rows() -> None:
 # --- never sampled, never read, never a target ---------------------------------------------
 
 
-def test_a_padding_id_is_never_sampled() -> None:
+def test_a_padding_id_is_never_sampled():
     """Five tokens and 123 spare rows, all nearly as likely for an untrained model."""
     config = GPTConfig(5, 16, n_layers=1, n_heads=1, width=8, dropout=0.0, vocab_multiple=128)
     model = GPT(config, seed=0)
@@ -138,7 +138,7 @@ def test_a_padding_id_is_never_sampled() -> None:
         assert max(generate(model, [1], 40, n_sequences=9, seed=1, **settings)[0]) < 5
 
 
-def test_a_spare_row_that_fits_best_of_all_is_not_chosen() -> None:
+def test_a_spare_row_that_fits_best_of_all_is_not_chosen():
     _, padded = twins()
     x, _ = windows()
     with torch.no_grad():
@@ -147,7 +147,7 @@ def test_a_spare_row_that_fits_best_of_all_is_not_chosen() -> None:
 
 
 @pytest.mark.parametrize("spare_id", [V, V + 1, 63, 64])
-def test_padding_ids_are_refused_as_input_prompt_and_target(spare_id: int) -> None:
+def test_padding_ids_are_refused_as_input_prompt_and_target(spare_id):
     _, padded = twins()
     x, y = windows()
     said = f"token id {spare_id} is outside the vocabulary of {V}"
@@ -166,7 +166,7 @@ def test_padding_ids_are_refused_as_input_prompt_and_target(spare_id: int) -> No
 # --- kept runs -----------------------------------------------------------------------------
 
 
-def test_a_padded_model_is_kept_with_its_spare_rows(tmp_path) -> None:
+def test_a_padded_model_is_kept_with_its_spare_rows(tmp_path):
     config = GPTConfig.from_dict({**TINY.to_dict(), "vocab_multiple": 64})
     model = GPT(config, seed=1)
     settings = TrainingConfig(steps=2, batch_size=4, warmup_steps=1, evaluate_every=2)
@@ -179,7 +179,7 @@ def test_a_padded_model_is_kept_with_its_spare_rows(tmp_path) -> None:
     )
 
 
-def test_spare_rows_are_not_added_to_a_checkpoint_in_silence(tmp_path) -> None:
+def test_spare_rows_are_not_added_to_a_checkpoint_in_silence(tmp_path):
     folder = save(tmp_path)
     shape = load_checkpoint(folder).state["model"]
     other = trained(config=GPTConfig.from_dict({**shape, "vocab_multiple": 64}))
@@ -187,7 +187,7 @@ def test_spare_rows_are_not_added_to_a_checkpoint_in_silence(tmp_path) -> None:
         restore_checkpoint(load_checkpoint(folder), *other)
 
 
-def test_a_checkpoint_from_before_spare_rows_loads_and_goes_on(tmp_path) -> None:
+def test_a_checkpoint_from_before_spare_rows_loads_and_goes_on(tmp_path):
     settings = TrainingConfig(steps=4, batch_size=4, warmup_steps=1, evaluate_every=2)
 
     def trainer(place) -> Trainer:

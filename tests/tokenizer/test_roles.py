@@ -1,17 +1,14 @@
 """Special tokens of other names: what ends, begins and pads a text comes in and goes out."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from test_export import SMALL, opened
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers_twin import twins
 
 from gptlib.config import GPTConfig
-from gptlib.errors import PretrainedError
+from gptlib.errors import PretrainedError, TokenizerError
 from gptlib.generation import generate_text
 from gptlib.pretrained.export import export_model
 from gptlib.pretrained.tokenizer_files import read_tokenizer, write_tokenizer
@@ -23,18 +20,19 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 TOKENS = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 PROMPT = "wesh rak"
 FILES = (
-    *("tokenizer_config.json", "special_tokens_map.json"),
-    *("config.json", "generation_config.json"),
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "config.json",
+    "generation_config.json",
 )
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     """A model that ends each text at once, as transformers saves it, its roles in every file."""
     ours = BPETokenizer.from_merges(BPETokenizer.train(PROMPT * 9, 260).merges, [*TOKENS.values()])
-    _, model = twins(
-        GPTConfig.from_dict({**SMALL.to_dict(), "vocab_size": ours.vocab_size}), 0.3, torch.float64
-    )
+    config = GPTConfig(ours.vocab_size, context_length=96, n_layers=2, n_heads=2, width=16)
+    _, model = twins(config, 0.3, torch.float64)
     ids = {f"{role}_id": ours.special_tokens[token] for role, token in TOKENS.items()}
     del ids["unk_token_id"]
     with torch.no_grad():
@@ -51,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "theirs"
 
 
-def change(path: Path, **values: Any) -> None:
+def change(path, **values):
     """Set fields of a JSON file, which need not be there; None takes one out."""
     content = json.loads(path.read_text()) if path.is_file() else {}
     content = {name: value for name, value in {**content, **values}.items() if value is not None}
@@ -59,35 +57,34 @@ def change(path: Path, **values: Any) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_text_ends_where_any_of_the_files_says(file: str, folder: Path) -> None:
-    theirs, words = opened(folder), AutoTokenizer.from_pretrained(folder)
+def test_a_text_ends_where_any_of_the_files_says(file, folder):
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+    words = AutoTokenizer.from_pretrained(folder)
     prompt = words(PROMPT, return_tensors="pt")
     assert theirs.generate(**prompt, do_sample=False)[0, -1] == words.eos_token_id
     for other in set(FILES) - {file}:
         change(folder / other, **dict.fromkeys([*TOKENS, *(f"{role}_id" for role in TOKENS)]))
     model, tokenizer = import_model(folder, torch.float64)
-    assert tokenizer is not None and tokenizer.end_of_text == words.eos_token_id
+    assert tokenizer.end_of_text == words.eos_token_id
     assert generate_text(model, tokenizer, PROMPT, temperature=0) == [PROMPT]
 
 
-def test_every_role_goes_out_again(folder: Path, tmp_path: Path) -> None:
-    export_model(tmp_path / "out", *import_model(folder, torch.float64))
+def test_every_role_goes_out_again_and_is_kept_in_a_run(folder, tmp_path):
+    model, tokenizer = import_model(folder, torch.float64)
+    export_model(tmp_path / "out", model, tokenizer)
     words = AutoTokenizer.from_pretrained(tmp_path / "out")
-    assert {role: getattr(words, role) for role in TOKENS} == TOKENS
+    assert {role: getattr(words, role) for role in TOKENS} == TOKENS == tokenizer.roles
     there = json.loads((folder / "config.json").read_text())
     for file in ("config.json", "generation_config.json"):
         content = json.loads((tmp_path / "out" / file).read_text())
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             assert content[name] == there[name] != None  # noqa: E711, one chain
-
-
-def test_a_run_keeps_the_roles(folder: Path, tmp_path: Path) -> None:
-    tokenizer = read_tokenizer(folder)
-    assert isinstance(tokenizer, BPETokenizer) and tokenizer.roles == TOKENS
-    tokenizer.save(tmp_path / "tokenizer")
-    again = load_tokenizer(tmp_path / "tokenizer")
-    assert isinstance(again, BPETokenizer) and again.roles == TOKENS
-    assert again.end_of_text == tokenizer.end_of_text
+    tokenizer.save(tmp_path / "run")
+    again = load_tokenizer(tmp_path / "run")
+    assert again.roles == TOKENS and again.end_of_text == tokenizer.end_of_text
+    (tmp_path / "run" / "special_tokens_map.json").write_text("[]")
+    with pytest.raises(TokenizerError, match=r"special_tokens_map\.json holds no JSON dict"):
+        load_tokenizer(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -100,17 +97,15 @@ def test_a_run_keeps_the_roles(folder: Path, tmp_path: Path) -> None:
         ("generation_config.json", {"eos_token_id": [0, 1]}, "ends a text at token 0, its token"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_by_name(
-    file: str, values: dict[str, Any], message: str, folder: Path
-) -> None:
+def test_what_cannot_be_kept_is_refused_by_name(file, values, message, folder):
     change(folder / file, **values)
     with pytest.raises(PretrainedError, match=message) as refusal:
         import_model(folder)
     assert file in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-def test_an_id_that_no_token_has_ends_nothing(folder: Path) -> None:
+def test_an_id_that_no_token_has_ends_nothing(folder):
     """GPT2Config says 50,256 where nobody has set it."""
     change(folder / "config.json", eos_token_id=50_256, bos_token_id=50_256)
     tokenizer = read_tokenizer(folder)
-    assert tokenizer is not None and tokenizer.end_of_text == tokenizer.special_tokens["</s>"]
+    assert tokenizer.end_of_text == tokenizer.special_tokens["</s>"]
