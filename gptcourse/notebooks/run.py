@@ -33,14 +33,6 @@ from gptcourse.notebooks.cells import (
 )
 from gptlib.files import atomic_write
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; padding: .4rem .8rem; border-bottom: 1px solid #ccc }
-td:nth-child(2), td:nth-child(3) { font-variant-numeric: tabular-nums }
-.failed { color: #a40000; font-weight: bold }
-"""
-
 # nbconvert puts each drawing into an <img>, which would stand out beyond a narrow window.
 NARROW = "<style>img { max-width: 100%; height: auto }</style>"
 
@@ -239,7 +231,8 @@ def write_index(folder: Path, results: list[Result]) -> None:
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n")
     text = (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f"<title>The course, run</title>\n<style>{STYLE}</style>\n<h1>The course, run</h1>\n"
+        f"<title>The course, run</title>\n<style>{paths.PAGE_STYLE}</style>\n"
+        "<h1>The course, run</h1>\n"
         "<table>\n<tr><th>notebook</th><th>cells</th><th>seconds</th><th>result</th></tr>\n"
         f"{''.join(lines)}</table>\n</html>\n"
     )

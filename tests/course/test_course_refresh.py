@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from course_notebooks import code, notebook, write
 
-from gptcourse.cli import stamp_address
+from gptcourse.cli import publish
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.in_step import links, refresh, refresh_notebook
 from gptcourse.setup import HOME, Address, setup_cell
@@ -106,9 +106,9 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def test_publish_stamps_the_one_place_cells_links_and_readme(checkout):
-    changed = stamp_address("https://github.com/someone/gpt-course.git", "v1.0", checkout)
-    assert changed == ["gptcourse/setup.py", "README.md", "notebooks"]
+def test_publish_stamps_the_one_place_cells_links_and_readme(checkout, capsys):
+    publish("https://github.com/someone/gpt-course.git", "v1.0", checkout)
+    assert capsys.readouterr().out == "changed: gptcourse/setup.py, README.md, notebooks\n"
     home = (checkout / "gptcourse/setup.py").read_text()
     assert (
         home
@@ -128,9 +128,9 @@ def test_publish_stamps_the_one_place_cells_links_and_readme(checkout):
 
 
 def test_publishing_again_replaces_the_links(checkout):
-    stamp_address("https://github.com/someone/gpt-course", "v1", checkout)
+    publish("https://github.com/someone/gpt-course", "v1", checkout)
     old = Address("https://github.com/someone/gpt-course", "v1")
-    stamp_address("https://github.com/other/gpt", "v2", checkout, old)
+    publish("https://github.com/other/gpt", "v2", checkout, old)
     title = nbformat.read(checkout / "notebooks" / "81_title.ipynb", 4).cells[0].source
     assert title.count("Open in") == 1 and "someone" not in title and "other/gpt/blob/v2" in title
     assert "someone" not in (checkout / "README.md").read_text()
@@ -143,5 +143,5 @@ def test_publishing_again_replaces_the_links(checkout):
 def test_an_address_that_cannot_work_changes_nothing(checkout, address, tag):
     before = {path: path.read_bytes() for path in checkout.rglob("*") if path.is_file()}
     with pytest.raises(CourseError):
-        stamp_address(address, tag, checkout)
+        publish(address, tag, checkout)
     assert {path: path.read_bytes() for path in checkout.rglob("*") if path.is_file()} == before
