@@ -94,7 +94,7 @@ def test_constants_keep_their_comments():
 
 def test_a_cell_names_its_file_and_parts_definitions_by_two_blank_lines(tmp_path):
     (tmp_path / "part.py").write_text(SOURCE)
-    cell = quote(("part.py", ["LIMIT", "Empty"]), tmp_path)
+    cell = quote("part.py", ["LIMIT", "Empty"], tmp_path)
     assert cell.startswith("# part.py\n# Taken from the paper")
     assert cell.endswith("LIMIT: int = 3  # why three\n\n\nclass Empty(Exception):\n    pass")
 
@@ -103,7 +103,7 @@ def test_an_unknown_definition_or_file_is_a_named_error(tmp_path):
     with pytest.raises(CourseError, match=r"part\.py defines no Missing: it defines Count, Empty"):
         definition(SOURCE, "Missing", "part.py")
     with pytest.raises(CourseError, match=r"no file gone\.py"):
-        quote(("gone.py", ["Count"]), tmp_path)
+        quote("gone.py", ["Count"], tmp_path)
 
 
 @pytest.mark.parametrize(

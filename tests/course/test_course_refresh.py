@@ -6,7 +6,7 @@ from course_notebooks import code, notebook, write
 
 from gptcourse.cli import publish
 from gptcourse.errors import CourseError
-from gptcourse.notebooks.in_step import links, refresh, refresh_notebook
+from gptcourse.notebooks.in_step import LINKS, refresh, refresh_notebook
 from gptcourse.setup import HOME, Address, setup_cell
 
 PART = 'def double(x: int) -> int:\n    """Twice."""\n    return 2 * x  # exact\n'
@@ -89,7 +89,9 @@ def test_check_writes_nothing_and_refresh_does(tmp_path):
 
 
 def test_without_an_address_a_notebook_has_no_links():
-    assert links("01_title", HOME) == [] or HOME.published
+    book = notebook()
+    refresh_notebook(book, "01_title", address=Address("https://github.com/OWNER/gptlib", "main"))
+    assert LINKS not in book.cells[0].source
 
 
 @pytest.fixture
