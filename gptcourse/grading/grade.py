@@ -16,10 +16,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gptcourse import STORED
 from gptcourse.errors import CourseError
@@ -51,16 +50,14 @@ PROGRAM += "main(*sys.argv[1:3])"
 COPY = re.compile(r"( ?\(\d+\)|-Copy\d+|-\d+)$")
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What one exercise may take."""
 
     seconds: float = 60.0
     memory: int = 4 * 10**9  # bytes, of each process
 
 
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(NamedTuple):
     """What grading takes from the instructor's copy of one notebook."""
 
     notebook: str
@@ -73,7 +70,7 @@ def grade(
     folder: Path,
     wanted: list[str],
     out: Path | None = None,
-    limits: Limits | None = None,
+    limits: Limits = Limits(),  # noqa: B008
     notebooks: Path | None = None,
     catalogue: str = CATALOGUE,
     say: Callable[[str], None] = print,
@@ -97,9 +94,8 @@ def grade(
     out = (out or folder.with_name(f"{folder.name}-grades")).resolve()
     if out.is_relative_to(folder):
         raise CourseError(f"{plain(out)} lies among the submissions: give another --out")
-    learners, handed_in, strangers = find_submissions(
-        folder, [path.stem for path in find_notebooks([], notebooks)]
-    )
+    names = [path.stem for path in find_notebooks([], notebooks)]
+    learners, handed_in, strangers = find_submissions(folder, names)
     copies = find_notebooks(wanted, notebooks)
     sheets = [sheet_of(path.stem, read_notebook(path)) for path in copies]
     sheets = [sheet for sheet in sheets if sheet.exercises]
@@ -112,10 +108,10 @@ def grade(
     for learner in learners:
         for sheet in sheets:
             path, started = handed_in.get((learner, sheet.notebook)), time.monotonic()
-            found = marks_of(path, sheet, limits or Limits(), catalogue)
+            found = marks_of(path, sheet, limits, catalogue)
             marks += (Mark(learner, sheet.notebook, name, *each) for name, each in found.items())
-            passed = sum(state is State.PASSED for state, _ in found.values())
             if path is not None:
+                passed = sum(state is State.PASSED for state, _ in found.values())
                 told = f"{passed} of {len(found)} passed  {time.monotonic() - started:.1f} s"
                 say(f"{plain(learner, 40)}  {sheet.notebook}  {told}")
     for name in strangers:
@@ -128,23 +124,18 @@ def grade(
 
 def sheet_of(name: str, notebook: Notebook) -> Sheet:
     """Take from a notebook of the course what grading needs."""
-    cells = code_cells(notebook)
-    solutions = [index for index, cell in enumerate(cells) if has_tag(cell, "solution")]
-    above = cells[: solutions[0]] if solutions else []
-    above = [cell for cell in above if not has_tag(cell, "setup")]
-    imports = [plain_python(cell.source) for cell in takewhile(_imports, above)]
+    cells = [cell for cell in code_cells(notebook) if not has_tag(cell, "setup")]
+    above = list(takewhile(lambda cell: not has_tag(cell, "solution"), cells))
+    imports = [plain_python(cell.source) for cell in takewhile(imports_something, above)]
     definitions = [plain_python(cell.source) for cell in above if has_tag(cell, "in-step")]
-    names = [checked(cells[index].source) for index in solutions]
+    names = [checked(cell.source) for cell in cells if has_tag(cell, "solution")]
     return Sheet(name, imports, definitions, [each for each in names if each])
 
 
-def _imports(cell: Cell) -> bool:
+def imports_something(cell: Cell) -> bool:
     """Whether a cell stands for "what this notebook uses"; a long list may fill two cells."""
     tree = parsed(plain_python(cell.source))
     return tree is not None and any(isinstance(e, ast.Import | ast.ImportFrom) for e in tree.body)
-
-
-# What was handed in
 
 
 def find_submissions(
@@ -182,10 +173,7 @@ def find_submissions(
             else:
                 strangers.append(str(path.relative_to(folder)))
     if not found:
-        raise CourseError(
-            f"no notebook of the course in {plain(folder)}: each learner has a sub-folder, and "
-            f"the notebooks in it keep their names, such as ada/{notebooks[0]}.ipynb"
-        )
+        raise CourseError(f"no notebook of the course in {plain(folder)}. {WAY_OUT}")
     return sorted(learners), found, strangers
 
 
@@ -224,9 +212,6 @@ def cell_of(exercise: str, sources: list[str]) -> str | None:
     return plain_python(max(ranked)[-1]) if ranked else None
 
 
-# How it is judged
-
-
 def marks_of(
     path: Path | None, sheet: Sheet, limits: Limits, catalogue: str
 ) -> dict[str, tuple[State, str]]:
@@ -241,22 +226,19 @@ def marks_of(
         left, others = read_submission(path, sheet.exercises)
     except CourseError as problem:
         return dict.fromkeys(sheet.exercises, (State.FAILED, str(problem)))
-    found = {
-        name: (State.NOT_HANDED_IN, f"no cell of the notebook defines my_{name}")
-        for name in sheet.exercises
-    }
+    absent = "no cell of the notebook defines my_{}"
+    found = {name: (State.NOT_HANDED_IN, absent.format(name)) for name in sheet.exercises}
     task = {"imports": sheet.imports, "definitions": sheet.definitions, "others": others}
     while left:
         answers, ending = run_worker({**task, "cells": left}, limits, catalogue)
-        begun = answers.pop(0) if answers else {"problem": f"its process {ending}"}
-        if begun["problem"]:
-            told = f"its imports do not run here: {begun['problem']}"
-            raise CourseError(f"{sheet.notebook}: {told}")
+        begun = answers.pop(0) if answers else {"problem": f"their process {ending}"}
+        if told := begun["problem"]:
+            raise CourseError(f"{sheet.notebook}: its imports do not run here: {told}")
         if len(answers) < len(left) and not (answers and answers[-1]["spoiled"]):
             answers.append({"passed": False, "message": f"the cell, or its function, {ending}"})
         for name, answer in zip(list(left), answers, strict=False):
-            done = State.FAILED if answer.get("done", True) else State.NOT_DONE
-            found[name] = State.PASSED if answer["passed"] else done, answer["message"]
+            state = State.FAILED if answer.get("done", True) else State.NOT_DONE
+            found[name] = State.PASSED if answer["passed"] else state, answer["message"]
             del left[name]
     return found
 
@@ -275,7 +257,7 @@ def run_worker(
     with tempfile.TemporaryDirectory(prefix="gptlib-grade-", ignore_cleanup_errors=True) as made:
         folder, work = Path(made), Path(made, "work")
         work.mkdir()
-        task = {**task, "token": token, "seconds": limits.seconds, "memory": limits.memory}
+        task = {**task, **limits._asdict(), "token": token}
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         variables = {"MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8:replace", **STORED}
         variables |= dict.fromkeys(("GPTLIB_RUNS", "TMPDIR", "TEMP", "TMP"), str(work))
@@ -291,22 +273,18 @@ def run_worker(
                 start_new_session=True,  # Ctrl-C is for the grader, which ends this process
             ) as process,
         ):
-            try:
-                process.wait(START + limits.seconds * len(task["cells"]))
-            except subprocess.TimeoutExpired:  # a cell has stopped the worker's own watch
-                pass
+            try:  # a cell may have stopped the watch by which the worker ends itself
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(START + limits.seconds * len(task["cells"]))
             finally:
-                end_group(process)
+                process.kill()
+                if hasattr(os, "killpg"):
+                    with suppress(OSError):  # nothing is left of what it started
+                        os.killpg(process.pid, signal.SIGKILL)
         text = (folder / "answers").read_text(encoding="utf-8", errors="replace")
-    lines, late = text.split("\n"), text.rpartition(token)[2].find("\nTimeout (") >= 0
-    answers = [json.loads(line[len(token) :]) for line in lines if line.startswith(token)]
-    exit_code = f"ended the process (exit code {process.returncode})"
-    return answers, f"took longer than {limits.seconds:g} seconds" if late else exit_code
-
-
-def end_group(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all that it started."""
-    process.kill()
-    if hasattr(os, "killpg"):
-        with suppress(OSError):  # nothing of it is left
-            os.killpg(process.pid, signal.SIGKILL)
+    *lines, _unfinished = text.split("\n")
+    answers = [json.loads(line.removeprefix(token)) for line in lines if line.startswith(token)]
+    ending = f"ended the process (exit code {process.returncode})"
+    if "\nTimeout (" in text.rpartition(token)[2]:
+        ending = f"took longer than {limits.seconds:g} seconds"
+    return answers, ending

@@ -34,7 +34,7 @@ from gptcourse.notebooks.cells import plain_python
 LIMITS = Limits(seconds=5, memory=800_000_000)
 PASSED, FAILED, NOT_DONE, ABSENT = State
 STUB = '    raise NotImplementedError("not done yet")'
-BOMB = "    held = []\n    while True:\n        held.append(b'x' * 150_000_000)"
+BOMB = "    held = []\n    while True:\n        held.append(bytes(150_000_000))"
 FLOOD = 'for _ in range(300):\n    print("x" * 1_000_000)\n\n\n'
 FORGED = """
 import os
