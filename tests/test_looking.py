@@ -1,15 +1,13 @@
-"""plot, compare and record on the command line: from folders of runs to files and a sentence."""
+"""plot on the command line: from folders of runs to files."""
 
 import json
 
 import pytest
 from typer.testing import CliRunner
 
-import gptcourse.cli
 import gptlib.cli
-from gptcourse.reference_runs import record, recording_of, save
 from gptlib.commands import looking
-from gptlib.errors import CheckpointError, ConfigError, GPTLibError
+from gptlib.errors import CheckpointError, ConfigError
 
 ABOUT = {
     **{"model": {}, "training": {"steps": 8, "clip_norm": 1.0, "seed": 1}, "device": "cpu"},
@@ -35,15 +33,10 @@ def runs(tmp_path):
     return [tmp_path / "first", tmp_path / "second"]
 
 
-@pytest.fixture
-def recorded(tmp_path):
-    save(recording_of([rows(5.0), rows(5.1), rows(4.9)]), tmp_path / "reference.json")
-    return str(tmp_path / "reference.json")
-
-
 def call(*words):
-    app = gptlib.cli.app if words[0] == "plot" else gptcourse.cli.app
-    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    result = CliRunner().invoke(
+        gptlib.cli.app, [str(word) for word in words], catch_exceptions=False
+    )
     assert result.exit_code == 0, result.output
     return result.output.splitlines()
 
@@ -73,32 +66,9 @@ def test_runs_are_told_apart_by_the_folder_above_where_their_names_are_alike(run
         looking.labels([runs[0], runs[0]])
 
 
-def test_compare_prints_the_sentence_and_draws_the_run_over_the_band(runs, recorded, tmp_path):
-    sentence, path = call("compare", runs[0], recorded)
-    assert sentence.startswith("Your curve is normal: training loss in the band at all 8 points")
-    assert path == str(runs[0] / "figures" / "over-reference.png")
-    assert (runs[0] / "figures" / "over-reference.png").is_file()
-    sentence, path = call("compare", runs[1], recorded, "--out", tmp_path / "b.pdf")
-    assert sentence.startswith("Your curve is unusual: ") and path == str(tmp_path / "b.pdf")
-    assert (tmp_path / "b.pdf").is_file()
-
-
-def test_record_hands_its_words_on(monkeypatch):
-    monkeypatch.setattr(record, "record_run", lambda *words: words)
-    assert call("record", "runs/a", "05-a") == ["('runs/a', '05-a', None, None, False)"]
-    told = call("record", "05-a", "05-b", "--corpus", "sample-story", "--tokenizer", "gpt2")
-    assert told == ["('05-a', '05-b', 'sample-story', 'gpt2', False)"]
-    told = call("record", "runs/a", "05-a", "--replace")
-    assert told == ["('runs/a', '05-a', None, None, True)"]
-
-
-def test_what_is_missing_is_named(runs, recorded, tmp_path):
+def test_what_is_missing_is_named(runs, tmp_path):
     with pytest.raises(CheckpointError, match="no metrics in"):
         call("plot", tmp_path / "nowhere")
-    with pytest.raises(GPTLibError, match="no recording 'nothing'"):
-        call("compare", runs[0], "nothing")
     (runs[0] / "metrics.jsonl").write_text(json.dumps(ABOUT) + "\n")
     with pytest.raises(ConfigError, match="nothing to draw yet"):
         call("plot", runs[0])
-    with pytest.raises(ConfigError, match="no row of this run holds 'loss'"):
-        call("compare", runs[0], recorded)
