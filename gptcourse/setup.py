@@ -1,6 +1,6 @@
 """The set-up cell, letter for letter the same in every notebook, and what it calls.
 
-Colab and Kaggle bring most packages with them. What is missing is installed, and nothing else:
+Colab and Kaggle bring most packages with them. What is missing or too old is installed, no more:
 their torch, numpy and IPython belong to the machine's drivers and to the running kernel, and are
 never installed, upgraded or replaced. Standard library only, up to the last step of :func:`setup`.
 
@@ -90,7 +90,7 @@ def setup() -> Any:
 
 
 def missing(root: Path = paths.REPOSITORY) -> list[str]:
-    """Return the requirements in ``pyproject.toml`` whose package cannot be imported.
+    """Return the requirements in ``pyproject.toml`` whose package is missing, or below its bound.
 
     Every package that gptlib needs is imported under the name by which it is installed.
     An installed copy of gptlib has no ``pyproject.toml`` beside it: pip has seen to the rest.
@@ -99,7 +99,7 @@ def missing(root: Path = paths.REPOSITORY) -> list[str]:
     if not declared.is_file():
         return []
     wanted = tomllib.loads(declared.read_text(encoding="utf-8"))["project"]["dependencies"]
-    return [line for line in wanted if importlib.util.find_spec(_name(line)) is None]
+    return [line for line in wanted if not _met(line)]
 
 
 def install_missing(root: Path = paths.REPOSITORY) -> list[str]:
@@ -112,12 +112,12 @@ def install_missing(root: Path = paths.REPOSITORY) -> list[str]:
     refused = [line for line in wanted if _name(line) in NEVER]
     if refused:
         raise PackagesMissing(
-            f"{', '.join(map(_name, refused))} is missing from this Python ({sys.executable}): "
+            f"{', '.join(refused)} is missing from this Python ({sys.executable}), or too old: "
             "run pip install -r requirements.txt in the course's folder, then restart the kernel"
         )
     if not wanted:
         return []
-    print("installing what is missing:", ", ".join(map(_name, wanted)))
+    print("installing what is missing or too old:", ", ".join(wanted))
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("\n".join(_keep_installed()), encoding="utf-8")
@@ -136,6 +136,22 @@ def install_missing(root: Path = paths.REPOSITORY) -> list[str]:
 
 def _name(requirement: str) -> str:
     return re.split(r"[<>=!~;\[ ]", requirement, maxsplit=1)[0]
+
+
+def _met(requirement: str) -> bool:
+    """Whether a package is there, in a version that is not below the requirement's lower bound."""
+    bound = re.search(r">=([\d.]+)", requirement)
+    if importlib.util.find_spec(_name(requirement)) is None:
+        return False
+    try:
+        version = importlib.metadata.version(_name(requirement))
+    except importlib.metadata.PackageNotFoundError:
+        return True  # nothing says how old it is
+    return bound is None or _numbers(version) >= _numbers(bound[1])
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def _keep_installed() -> list[str]:
