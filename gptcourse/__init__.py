@@ -13,8 +13,15 @@
 It imports :mod:`gptlib`; nothing there imports this. Without torch until an exercise is asked for.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
+
+if sys.version_info < (3, 11):  # noqa: UP036, the set-up cell comes here first
+    raise ImportError(
+        f"the course needs Python 3.11 or newer, this is {sys.version.split()[0]} "
+        f"({sys.executable}): choose another kernel"
+    )
 
 # What the tests run under, and what the stored outputs come from: the same on every machine.
 STORED = {"GPTLIB_PROFILE": "laptop", "GPTLIB_DEVICE": "cpu", "GPTLIB_CORPORA": "bundled"}

@@ -1,6 +1,6 @@
 """The set-up cell, letter for letter the same in every notebook, and what it calls.
 
-Colab and Kaggle bring most packages with them. What is missing is installed, and nothing else:
+Colab and Kaggle bring most packages with them. What is missing or too old is installed, no more:
 their torch, numpy and IPython belong to the machine's drivers and to the running kernel, and are
 never installed, upgraded or replaced. Standard library only, up to the last step of :func:`setup`.
 
@@ -92,28 +92,29 @@ def setup() -> Any:
 
 
 def install_missing(root: Path = paths.REPOSITORY) -> None:
-    """Install the requirements in ``pyproject.toml`` whose package cannot be imported.
+    """Install the requirements in ``pyproject.toml`` that are missing, or below their bound.
 
     With pip, from ``wheels/`` beside the package where there is one. Every package that gptlib
-    needs is imported under the name by which it is installed. One that is here but too old is
-    named and stays. Raises PackagesMissing with the way out when pip fails, or when one of torch,
-    numpy and IPython is what is missing.
+    needs is imported under the name by which it is installed. A torch, numpy or IPython that is
+    too old is named and stays. Raises PackagesMissing with the way out when pip fails, or when
+    one of these three is missing.
     """
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     declared = {name_of(line): line for line in tomllib.loads(text)["project"]["dependencies"]}
-    for name, line in declared.items():
-        if too_old(line, here := installed(name)):
-            print(f"older than gptlib needs: {name} {here} ({line}): upgrade it, or the image")
     missing = [name for name in declared if find_spec(name) is None]
-    names = ", ".join(missing)
     if refused := ", ".join(name for name in missing if name in NEVER):
         raise PackagesMissing(
             f"{refused} is missing from this Python ({sys.executable}): run pip install -r "
             "requirements.txt in the course's folder, then restart the kernel"
         )
+    for name, line in declared.items():
+        if too_old(line, here := installed(name)) and name not in missing:
+            print(f"older than gptlib needs: {name} {here} ({line})")
+            missing += [] if name in NEVER else [name]
     if not missing:
         return
-    print("installing what is missing:", names)
+    names = ", ".join(missing)
+    print("installing:", names)
     wheels = root / "wheels"  # in a data set attached on Kaggle without internet
     local = ["--no-index", f"--find-links={wheels}"] if wheels.is_dir() else []
     with tempfile.TemporaryDirectory() as folder:

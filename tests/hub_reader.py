@@ -1,4 +1,4 @@
-"""A process that reads corpora as it is told to, line by line; run by test_hub.
+"""A process that reads corpora as it is told to, line by line, and who tells it: Reader.
 
 The hub's libraries take their address and folders from variables, once, when they are imported.
 A line is a JSON object ``{"do": name of a function below, **arguments}``; so is each answer.
@@ -8,10 +8,12 @@ import contextlib
 import io
 import json
 import os
+import subprocess
 import sys
 import time
 import traceback
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from gptlib import cli
@@ -21,8 +23,64 @@ from gptlib.data.corpora import load_corpus, stream_corpus
 from gptlib.pretrained import weights
 from gptlib.pretrained.weights import load_openai
 
+CANARY = "hf_canaryThatNobodyMayEverSee"  # a token
 SLEPT: list[float] = []
 SILENCE_OF = data_hub.silence_of
+
+
+class Reader:
+    """A child process that reads what it is told to; its files and its words are kept."""
+
+    def __init__(self, folder: Path, endpoint: str, **variables: str) -> None:
+        self.folder = folder
+        folder.mkdir()
+        private = ("HF_", "GPTLIB_", "HUGGING")
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(private) and not name.lower().endswith("_proxy")
+        }
+        own = {
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(folder / "hf"),
+            "GPTLIB_DATA": str(folder / "data"),
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+        }
+        with open(folder / "words.txt", "w") as words:
+            self.process = subprocess.Popen(
+                [sys.executable, __file__],
+                env=kept | own | variables,
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=words,
+                text=True,
+            )
+
+    def ask(self, do: str, *names: str, **choices: Any) -> dict[str, Any]:
+        assert self.process.stdin and self.process.stdout
+        wish = {"do": do, **({"name": names[0]} if names else {}), **choices}
+        self.process.stdin.write(json.dumps(wish) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(timeout=20)
+
+    def files(self) -> dict[str, bytes]:
+        """Every file that reading has left, without the libraries' locks and their note of the
+        newest version."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in self.folder.rglob("*")
+            if path.is_file()
+            and path.suffix != ".lock"
+            and path.parent.name != "refs"
+            and path.name != "words.txt"
+        }
 
 
 def load(name: str, **choices: Any) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from floors import imports
-from test_export import everything, opened
 from tokenizer_texts import darija
 from transformers import AutoTokenizer
+from transformers_twin import opened
 
 import gptlib
 from gptlib import cli, paths
@@ -189,6 +189,11 @@ def place(run: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return tmp_path
 
 
+def everything(folder: Path) -> dict[Path, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path: path.read_bytes() for path in files}
+
+
 BAD = [
     (["export", "run", "out"], "out exists: give another folder, or remove it yourself"),
     (["export", "run", "run"], "run exists"),
@@ -205,7 +210,7 @@ BAD = [
     (["export", "run"], "FOLDER"),
     (["export", "run", "new", "--force"], "--force"),
     (["push", "out", "model"], "'model' is no name of a repository"),
-    (["push", "gone", "a/b"], "no folder gone"),
+    (["push", "gone", "a/b"], "gone holds no config.json"),
     (["push", "run", "a/b"], "run holds no config.json"),
 ]
 

@@ -1,8 +1,10 @@
 """Transformers' GPT-2 with the same numbers as ours: an independent model to compare with."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from gptlib.config import GPTConfig
 from gptlib.model import GPT
@@ -66,3 +68,12 @@ def transformers_config(config: GPTConfig) -> GPT2Config:
 def random_ids(config: GPTConfig, B: int, T: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(config.vocab_size, (B, T), generator=generator)  # (B, T)
+
+
+def opened(folder: Path, dtype: torch.dtype = torch.float64) -> GPT2LMHeadModel:
+    """What transformers makes of a folder; every name of its file must find its place."""
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, trust_remote_code=False, output_loading_info=True
+    )
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    return model.eval()

@@ -1,7 +1,8 @@
-"""What a Hugging Face folder says of a model in its JSON files, read and written."""
+"""What a Hugging Face folder says of a model in its ``config.json``, read and written."""
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,37 @@ FIELDS = {  # of config.json, theirs → ours
     "resid_pdrop": "dropout",
     "layer_norm_epsilon": "layer_norm_epsilon",
 }
-# What a config.json may say and still be GPT-2's: another value computes something else.
-ALLOWED: dict[str, tuple[Any, ...]] = {
+Allowed = Mapping[str, tuple[Any, ...]]  # field → the values that are GPT-2's, its own first
+OFF = (False,)  # or nothing, or 0, or ""
+ALLOWED: Allowed = {
     "model_type": ("gpt2",),
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
     "scale_attn_weights": (True,),
-    "scale_attn_by_inverse_layer_idx": (False,),
-    "add_cross_attention": (False,),
+    "scale_attn_by_inverse_layer_idx": OFF,
+    "add_cross_attention": OFF,
     "tie_word_embeddings": (True,),
 }
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that was made elsewhere; an empty one where there is no file."""
+    try:
+        content = json.loads(path.read_bytes()) if path.is_file() else {}
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise PretrainedError(f"{path} cannot be read as a JSON object: bring it again")
+    return content
+
+
+def check_fields(path: Path, content: Mapping[str, Any], allowed: Allowed, where: str = "") -> None:
+    """Refuse a field with another value than GPT-2's: it would compute something else."""
+    for field, known in allowed.items():
+        if (content.get(field, known[0]) or False) not in known:
+            raise PretrainedError(
+                f"{path}: {where}{field} is {content[field]!r}, GPT-2's is {known[0]!r}: "
+                f"give a GPT-2 model"
+            )
 
 
 def read_config(folder: Path) -> GPTConfig:
@@ -35,30 +58,20 @@ def read_config(folder: Path) -> GPTConfig:
     path = folder / CONFIG
     if not path.is_file():
         raise PretrainedError(f"{folder} holds no {CONFIG}: give a folder with a model")
-    theirs = read_object(path, "a model's")
-    for key, known in ALLOWED.items():
-        if key in theirs and theirs[key] not in known:
-            raise PretrainedError(
-                f"{path}: {key} is {theirs[key]!r}, GPT-2's is {known[0]!r}: give a GPT-2 model"
-            )
-    shape = {ours: theirs[key] for key, ours in FIELDS.items() if key in theirs}
+    theirs = read_object(path)
+    check_fields(path, theirs, ALLOWED)
     try:
-        config = GPTConfig.from_dict(shape)
+        config = GPTConfig.from_dict({o: theirs[t] for t, o in FIELDS.items() if t in theirs})
     except (ConfigError, TypeError) as error:
         raise PretrainedError(f"{path}: {error}") from error
-    if theirs.get("n_inner") not in (None, 4 * config.width):
-        raise PretrainedError(
-            f"{path}: n_inner is {theirs['n_inner']!r}, GPT-2's is 4 * n_embd, here "
-            f"{4 * config.width}: give a GPT-2 model"
-        )
-    dropouts = {name: theirs.get(name, config.dropout) for name in ("embd_pdrop", "attn_pdrop")}
-    if set(dropouts.values()) != {config.dropout}:
-        said = " and ".join(f"{name} {value}" for name, value in dropouts.items())
-        warnings.warn(
-            f"{path}: {said} become {config.dropout}, its resid_pdrop: our model has one dropout, "
-            f"which counts in training only",
-            stacklevel=2,
-        )
+    check_fields(path, theirs, {"n_inner": (4 * config.width, *OFF)})
+    for name in ("embd_pdrop", "attn_pdrop"):
+        if theirs.get(name, config.dropout) != config.dropout:
+            warnings.warn(
+                f"{path}: {name} {theirs[name]} becomes {config.dropout}, its resid_pdrop: our "
+                f"model has one dropout, which counts in training only",
+                stacklevel=2,
+            )
     return config
 
 
@@ -84,14 +97,3 @@ def hf_config(model: GPT) -> dict[str, Any]:
         "tie_word_embeddings": True,
         "dtype": str(model.token_embedding.weight.dtype).removeprefix("torch."),
     }
-
-
-def read_object(path: Path, kind: str) -> dict[str, Any]:
-    """The JSON object in a file that was made elsewhere."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise PretrainedError(f"{path} cannot be read as {kind}: bring it again")
-    return content

@@ -26,25 +26,19 @@ from gptlib.data.hub import libraries, one_line
 from gptlib.data.prepare import SHARDS
 from gptlib.data.shards import read_index
 from gptlib.errors import PretrainedError, ShardError
-from gptlib.files import new_folder, write_json, wrong_file
+from gptlib.files import new_folder, write_json
 from gptlib.model import GPT
 from gptlib.pretrained.config_files import CONFIG, GENERATION_CONFIG, hf_config
-from gptlib.pretrained.tokenizer_files import (
-    TOKENIZER,
-    TOKENIZER_CONFIG,
-    token_roles,
-    write_tokenizer,
-)
+from gptlib.pretrained.tokenizer_files import token_roles, write_tokenizer
 from gptlib.pretrained.weights import PREFIX, WEIGHTS, hf_name, transpose_conv1d
 from gptlib.tokenizer import Tokenizer
-from gptlib.tokenizer.vocabulary import ROLES_FILE
 from gptlib.training.metrics import Row, best_validation, curve
 from gptlib.training.run import INTERVALS
 
 CARD, FIGURE = "README.md", "loss.png"
-KNOWN = (  # all that an export writes, and so all that is sent
-    *(CONFIG, WEIGHTS, GENERATION_CONFIG, CARD, FIGURE),
-    *(TOKENIZER, TOKENIZER_CONFIG, "vocab.json", "merges.txt", "characters.json", ROLES_FILE),
+SENT = (  # all that an export writes, and so all that is sent
+    *(CONFIG, WEIGHTS, GENERATION_CONFIG, CARD, FIGURE, "tokenizer.json", "tokenizer_config.json"),
+    *("vocab.json", "merges.txt", "characters.json", "special_tokens_map.json"),
 )
 POINTS = 8  # rows of the card's table of losses
 LOG_IN = (
@@ -119,48 +113,39 @@ def model_card(
 ) -> str:
     """What a stranger must know of a model, as Markdown, filled from the run that made it.
 
-    It names no licence for the weights: that is for whoever trained them to choose.
+    It names no license for the weights: that is for whoever trained them to choose.
 
     Args:
-        title: of the model.
-        config: its shape.
+        title, config: of the model.
         n_parameters: without spare rows.
         tokenizer: its name.
         step: updates behind the parameters.
         rows: the run's metrics up to that step, the line about the run first.
         figure: the file beside the card that shows the run's curves.
     """
+    hub = hub_library()
     about = rows[0] if rows else {}
     text, repository = training_text(about)
-    start = " from scratch" if about else ""
-    if "began_with" in about:
-        start = f" from the weights of {plain(about['began_with'])}"
     best_step, best = best_validation(rows)
-    data = hub_library().ModelCardData(
-        library_name="transformers",
-        pipeline_tag="text-generation",
-        tags=["gpt2", "gptlib"],
-        datasets=[repository] if repository else None,
-    )
-    card = hub_library().ModelCard.from_template(
-        data,
+    head = {"library_name": "transformers", "pipeline_tag": "text-generation"}
+    datasets = [repository] if repository else None
+    card = hub.ModelCard.from_template(
+        hub.ModelCardData(**head, tags=["gpt2", "gptlib"], datasets=datasets),
         template_path=str(Path(__file__).with_name("model_card.md")),
-        title=plain(title),
-        parameters=f"{n_parameters:,}",
-        start=start,
-        steps=f"{step:,}",
-        text={name: plain(words) for name, words in text.items()},
-        tokenizer=tokenizer and plain(tokenizer),
-        n_new=max(1, min(30, config.context_length - 4)),  # "Once" is at most 4 tokens
+        plain=plain,
+        title=title,
         config=config,
+        n_parameters=n_parameters,
         spare=padded_size(config.vocab_size, config.vocab_multiple) - config.vocab_size,
+        tokenizer=tokenizer,
+        text=text,
+        about=about,
+        step=step,
         settings=list(settings_rows(about, rows)),
         losses=loss_rows(rows),
         figure=figure,
         best=best,
         best_step=best_step,
-        late=best_step is not None and best_step < step,
-        context=f"{config.context_length:,}",
     )
     return f"{card}\n"  # Jinja drops the last line end
 
@@ -174,11 +159,11 @@ def training_text(about: Row) -> tuple[dict[str, str], str | None]:
     name = path.name or corpus["name"]
     with suppress(ShardError):  # a prepared folder, which a run names by its path, knows its text
         name = read_index(path / SHARDS).source["name"].partition(": ")[0] or name
-    source, licence, repository = "not known here", "not known here: fill it in", None
+    source, license, repository = "not known here", "not known here: fill it in", None
     if spec := CORPORA.get(name):
-        repository, licence = spec.repository or None, spec.license
+        repository, license = spec.repository or None, spec.license
         source = f"{repository} on the Hugging Face hub" if repository else spec.source
-    facts = {"name": name, "source": source, "licence": licence, "sha256": corpus["fingerprint"]}
+    facts = {"name": name, "source": source, "license": license, "sha256": corpus["fingerprint"]}
     return facts, repository
 
 
@@ -190,7 +175,7 @@ def settings_rows(about: Row, rows: list[Row]) -> Iterator[tuple[str, str]]:
     settings, versions = about.get("training", {}), about.get("environment", {})
     for name, value in {**settings, **versions}.items():
         if name not in INTERVALS:
-            yield name, plain(f"{value:g}" if isinstance(value, float) else str(value))
+            yield name, f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def loss_rows(rows: list[Row]) -> list[tuple[int, float | None, float | None]]:
@@ -214,11 +199,7 @@ def plain(text: str) -> str:
 
 
 def find_token() -> str:
-    """The token of whoever sends.
-
-    Raises:
-        PretrainedError: there is none, or the network is forbidden.
-    """
+    """The token of whoever sends; raises PretrainedError where there is none, or no network."""
     if paths.offline():
         raise PretrainedError("HF_HUB_OFFLINE=1 forbids the network: unset it to send")
     token: str | None = hub_library().get_token() or paths.token_in_file()
@@ -228,10 +209,10 @@ def find_token() -> str:
 
 
 def push_to_hub(folder: Path, repository: str, private: bool = True, dry_run: bool = False) -> str:
-    """Send all files of an exported folder as one commit, into a repository made if need be.
+    """Send the files of an exported folder as one commit, into a repository made if need be.
 
     Args:
-        folder: what an export has written.
+        folder: what an export has written; what else lies there, or is a link, stays there.
         repository: ``owner/name`` on the hub.
         private: whether a repository that is not there yet begins as private.
         dry_run: ask nobody, and only tell what would be sent.
@@ -240,57 +221,38 @@ def push_to_hub(folder: Path, repository: str, private: bool = True, dry_run: bo
         The commit's address; of a dry run the files with their sizes, and where they would go.
 
     Raises:
-        PretrainedError: no such folder or name; or the folder holds anything else, which could be
-            what nobody means to publish; or the hub did not take the files: none is visible there.
+        PretrainedError: no such folder or name, or the hub took nothing: no file is visible there.
     """
-    files = files_to_send(folder)
+    files = [folder / name for name in SENT if not (folder / name).is_symlink()]
+    sizes = {path.name: path.stat().st_size for path in sorted(files) if path.is_file()}
+    for name in (CONFIG, WEIGHTS):
+        if name not in sizes:
+            raise PretrainedError(f"{folder} holds no {name}: give a folder that was exported")
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository, re.ASCII):
         raise PretrainedError(f"{repository!r} is no name of a repository: write owner/name")
     address = f"{hub_library().HfApi().endpoint}/{repository}"
     if dry_run:
-        sizes = {path.name: path.stat().st_size for path in files}
-        return "\n".join(
-            [
-                *(f"{size:>15,} B  {name}" for name, size in sizes.items()),
-                f"{sum(sizes.values()):>15,} B  to {address}",
-                f"A repository that is not there yet is made, {'private' if private else 'public'};"
-                f" in one that is there, files of these names are replaced.",
-            ]
-        )
+        lines = [f"{size:>15,} B  {name}" for name, size in sizes.items()]
+        lines.append(f"{sum(sizes.values()):>15,} B  to {address}")
+        made = "private" if private else "public"
+        lines.append(f"A repository that is not there yet is made, {made};")
+        return "\n".join(lines) + " in one that is there, files of these names are replaced."
     token, hub = find_token(), libraries()[1]
     if paths.quiet():
         hub.utils.disable_progress_bars()
     try:
-        place = {"repo_id": repository, "token": token}
-        hub.create_repo(**place, private=private, exist_ok=True)
+        hub.create_repo(repository, token=token, private=private, exist_ok=True)
         done = hub.upload_folder(
-            **place,
+            repo_id=repository,
+            token=token,
             folder_path=folder,
-            allow_patterns=[path.name for path in files],
+            allow_patterns=list(sizes),
             commit_message="A model exported by gptlib",
         )
         return str(done.commit_url)
     except Exception as error:
         reason = one_line(error).replace(token, "…")
-        status = getattr(getattr(error, "response", None), "status_code", None)
         way = "connect, or try again later"
-        if status in (401, 403):
+        if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
             way = f"see that your token may write there, or {LOG_IN}"
         raise PretrainedError(f"{address} did not take the files ({reason}): {way}") from None
-
-
-def files_to_send(folder: Path) -> list[Path]:
-    """The files of an exported folder; refuses one that holds anything else, or only half."""
-    if not folder.is_dir():
-        raise PretrainedError(f"no folder {folder}: export a run first")
-    files = sorted(folder.iterdir())
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).exists():
-            raise PretrainedError(f"{folder} holds no {name}: give a folder that was exported")
-    for path in files:
-        wrong = wrong_file(path, path.lstat().st_size, 0) if path.name in KNOWN else path.name
-        if wrong:
-            raise PretrainedError(
-                f"{folder}: {wrong}: only plain files that an export writes are sent: move it away"
-            )
-    return files

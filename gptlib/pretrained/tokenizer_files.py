@@ -5,6 +5,9 @@
 ``Tokenizer.save`` writes, so the folder is one of our own tokenizers as well.
 """
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,49 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from gptlib.errors import PretrainedError, TokenizerError
 from gptlib.files import write_json
-from gptlib.pretrained.config_files import CONFIG, GENERATION_CONFIG, read_object
-from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, Tokenizer, load_tokenizer
+from gptlib.pretrained.config_files import (
+    CONFIG,
+    GENERATION_CONFIG,
+    OFF,
+    Allowed,
+    check_fields,
+    read_object,
+)
+from gptlib.tokenizer import (
+    END_OF_TEXT,
+    BPETokenizer,
+    CharacterTokenizer,
+    Tokenizer,
+    load_tokenizer,
+)
 from gptlib.tokenizer.gpt2 import fastest
-from gptlib.tokenizer.vocabulary import ROLES, from_unicode, read_roles
+from gptlib.tokenizer.vocabulary import ROLES, ROLES_FILE, Vocabulary, from_unicode, read_roles
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
-ASIDE = ("lstrip", "rstrip", "single_word")  # how an added token may change what is beside it
+
+# What a tokenizer's files may say and still give GPT-2's ids.
+MODEL: Allowed = {
+    **dict.fromkeys(("dropout", "byte_fallback", "ignore_merges"), OFF),
+    **dict.fromkeys(("end_of_word_suffix", "continuing_subword_prefix"), OFF),
+    "type": ("BPE",),
+}
+PIECES: Allowed = {"type": ("ByteLevel",), "add_prefix_space": OFF, "use_regex": (True,)}
+AROUND: Allowed = {"type": ("ByteLevel", "TemplateProcessing"), "single": OFF}
+ADDED: Allowed = {"lstrip": OFF, "rstrip": OFF, "single_word": OFF, "special": (True,)}
+SETTINGS: Allowed = {  # of tokenizer_config.json
+    **dict.fromkeys(("add_prefix_space", "add_bos_token", "add_eos_token"), OFF),
+    "split_special_tokens": OFF,
+    "tokenizer_class": (
+        *("GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"),
+        *OFF,
+    ),
+}
+# Of tokenizer_config.json and special_tokens_map.json: a special token or a list of some
+TOKEN_FIELDS = (
+    *(*ROLES, "sep_token", "cls_token", "mask_token"),
+    *("additional_special_tokens", "extra_special_tokens"),
+)
+Declared = tuple[Path, str, dict[str, Any]]  # a file, its field, the token in it
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> None:
@@ -51,11 +90,10 @@ def token_roles(tokenizer: Tokenizer) -> dict[str, str]:
 
     So it is in GPT-2's own files. As padding it is hidden by the attention mask.
     """
-    named = tokenizer.roles if isinstance(tokenizer, BPETokenizer) else {}
     token_of = {token_id: token for token, token_id in tokenizer.special_tokens.items()}
     if tokenizer.end_of_text is None:
-        return named
-    return {**dict.fromkeys(ROLES, token_of[tokenizer.end_of_text]), **named}
+        return tokenizer.roles
+    return {**dict.fromkeys(ROLES, token_of[tokenizer.end_of_text]), **tokenizer.roles}
 
 
 def rust_tokenizer(folder: Path, tokenizer: Tokenizer) -> RustTokenizer:
@@ -80,49 +118,108 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
         It, or None if the folder holds none.
 
     Raises:
-        PretrainedError: it is damaged, or no byte-level BPE with GPT-2's pieces.
+        PretrainedError: it is damaged, or would give other ids; the message names the field.
     """
     try:
         if (folder / "characters.json").is_file():
             return load_tokenizer(folder)
+        parts = read_object(folder / TOKENIZER)
         if (folder / TOKENIZER).is_file():
-            tokenizer = read_bpe(folder / TOKENIZER)
+            tokenizer = BPETokenizer(*read_vocabulary_of_rust(folder / TOKENIZER, parts))
         elif (folder / "vocab.json").is_file():
             tokenizer = BPETokenizer.load(folder)
         else:
             return None
-        refuse_other_settings(folder, tokenizer)
+        tokenizer.roles = read_roles(folder, tokenizer.special_tokens)
+        check_added_tokens(folder, parts, tokenizer.special_tokens)
         add_role_ids(folder, tokenizer)
         return fastest(tokenizer)
     except TokenizerError as error:
         raise PretrainedError(f"{folder} holds no tokenizer of ours: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PretrainedError(
+            f"{folder}: the files of its tokenizer cannot be read ({error!r}): bring them again"
+        ) from error
 
 
-def refuse_other_settings(folder: Path, tokenizer: BPETokenizer) -> None:
-    """Refuse what files beside the vocabulary add to it, or to each text."""
+def read_vocabulary_of_rust(path: Path, parts: Mapping[str, Any]) -> Vocabulary:
+    """The vocabulary of a ``tokenizer.json`` that does to a text what GPT-2's does, no more."""
+    model, after = parts["model"], parts.get("post_processor") or {}
+    around = [step for step in after.get("single", []) if "SpecialToken" in step]
+    check_fields(path, parts, {"normalizer": OFF})
+    check_fields(path, model, MODEL, "model.")
+    pieces = {"type": None, **(parts["pre_tokenizer"] or {})}
+    check_fields(path, pieces, PIECES, "pre_tokenizer.")
+    check_fields(path, {**after, "single": around}, AROUND, "post_processor.")
+    words = dict(model["vocab"])
+    for token in parts.get("added_tokens") or []:
+        words[token["content"]] = token["id"]
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+    return from_unicode(words, [(left, right) for left, right in pairs])
+
+
+def declared_tokens(folder: Path, parts: Mapping[str, Any]) -> Iterator[Declared]:
+    """Every special token that any of the files adds, as the file, the field, and what it says."""
+    for token in parts.get("added_tokens") or []:
+        yield folder / TOKENIZER, "added_tokens", token
+    for token, token_id in read_object(folder / "added_tokens.json").items():
+        yield folder / "added_tokens.json", "it", {"content": token, "id": token_id}
+    for path in (folder / TOKENIZER_CONFIG, folder / ROLES_FILE):
+        for field, value in read_object(path).items():
+            if field == "added_tokens_decoder":
+                tokens = [{**token, "id": int(token_id)} for token_id, token in value.items()]
+            elif field in TOKEN_FIELDS and value is not None:
+                tokens = value if isinstance(value, list) else [value]
+            else:
+                continue
+            for token in tokens:
+                yield path, field, token if isinstance(token, dict) else {"content": token}
+
+
+def check_added_tokens(
+    folder: Path, parts: Mapping[str, Any], special_tokens: Mapping[str, int]
+) -> None:
+    """Refuse what files beside the vocabulary add to it, or to each text, and we would not."""
     path = folder / TOKENIZER_CONFIG
-    content = read_object(path, "a tokenizer's") if path.is_file() else {}
-    for name in ("add_prefix_space", "add_bos_token", "add_eos_token"):
-        if content.get(name):
+    check_fields(path, read_object(path), SETTINGS)
+    declared = list(declared_tokens(folder, parts))
+    normalized: dict[str, set[bool]] = defaultdict(set)
+    for path, field, said in declared:
+        token = said["content"]
+        check_fields(path, said, ADDED, f"{field} {token!r}: ")
+        if special_tokens.get(token, -1) != said.get("id", special_tokens.get(token)):
             raise TokenizerError(
-                f"{path}: {name} is true, GPT-2's is false: give a GPT-2 tokenizer"
+                f"{path}: {field} adds {token!r}, which the vocabulary lacks, or has as another "
+                f"token: save the tokenizer anew, with a {TOKENIZER}"
             )
-    path = folder / "added_tokens.json"
-    for token, token_id in (read_object(path, "tokens") if path.is_file() else {}).items():
-        if tokenizer.special_tokens.get(token) != token_id:
+        normalized[token].add(said.get("normalized", False))
+    decoded = {said["content"] for _, field, said in declared if field == "added_tokens_decoder"}
+    for token in sorted(special_tokens.keys() - (decoded or normalized.keys())):
+        if parts or decoded or token != END_OF_TEXT:  # GPT-2's own is always there
             raise TokenizerError(
-                f"{path} adds {token!r}, which the vocabulary lacks: save the tokenizer anew, "
-                f"with a {TOKENIZER}"
+                f"{folder}: no merge makes {token!r}, and no file adds it: list it in the "
+                f"added_tokens_decoder of {TOKENIZER_CONFIG}"
             )
+    for token, other in combinations(special_tokens, 2):
+        if overlap(token, other) and len(normalized[token] | normalized[other]) > 1:
+            raise TokenizerError(
+                f"{folder}: normalized of {token!r} is not that of {other!r}, and a text can hold "
+                f"both at one place: give both the same"
+            )
+
+
+def overlap(a: str, b: str) -> bool:
+    """Whether two tokens can lie upon each other in a text, so that the order of search decides."""
+    sizes = range(1, min(len(a), len(b)))
+    return a in b or b in a or any(a[-n:] == b[:n] or b[-n:] == a[:n] for n in sizes)
 
 
 def add_role_ids(folder: Path, tokenizer: BPETokenizer) -> None:
     """Add the roles that the model's own files give to ids; only one token may end a text."""
     token_of = {token_id: token for token, token_id in tokenizer.special_tokens.items()}
     for path in (folder / CONFIG, folder / GENERATION_CONFIG):
-        content = read_object(path, "a model's") if path.is_file() else {}
         for role in ROLES:
-            ids = content.get(f"{role}_id")
+            ids = read_object(path).get(f"{role}_id")
             for token_id in ids if isinstance(ids, list) else [ids]:
                 if token_id not in range(tokenizer.vocab_size):  # never drawn
                     continue
@@ -133,58 +230,3 @@ def add_role_ids(folder: Path, tokenizer: BPETokenizer) -> None:
                         f"{path} ends a text at token {token_id}, its tokenizer at "
                         f"{tokenizer.end_of_text}: let one special token end it in all files"
                     )
-
-
-def read_bpe(path: Path) -> BPETokenizer:
-    """The vocabulary and merges of a ``tokenizer.json``; see :func:`read_tokenizer`."""
-    parts = read_object(path, "a tokenizer")
-    try:
-        refuse_other_steps(path, parts)
-        model = parts["model"]
-        vocabulary = dict(model["vocab"])
-        for token in parts.get("added_tokens") or []:
-            vocabulary[token["content"]] = token["id"]
-        pairs = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
-        tokenizer = BPETokenizer(
-            *from_unicode(vocabulary, [(left, right) for left, right in pairs])
-        )
-    except TokenizerError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PretrainedError(f"{path} cannot be read as a tokenizer: bring it again") from error
-    for token in parts.get("added_tokens") or []:
-        if token["content"] not in tokenizer.special_tokens:
-            raise TokenizerError(
-                f"{path.name} adds {token['content']!r}, which is an ordinary token already: "
-                f"GPT-2's added tokens are special ones"
-            )
-    tokenizer.roles = read_roles(path.parent, tokenizer.special_tokens)
-    return tokenizer
-
-
-def refuse_other_steps(path: Path, parts: dict[str, Any]) -> None:
-    """Refuse a tokenizer that does more, or less, to a text than GPT-2's does."""
-    pieces = parts["pre_tokenizer"] or {}
-    after, model = parts.get("post_processor") or {}, parts["model"]
-    wrong = {
-        "model": model.get("type", "BPE") != "BPE",
-        "dropout": bool(model.get("dropout")),
-        "byte_fallback": bool(model.get("byte_fallback")),
-        "ignore_merges": bool(model.get("ignore_merges")),
-        "end_of_word_suffix": bool(model.get("end_of_word_suffix")),
-        "continuing_subword_prefix": bool(model.get("continuing_subword_prefix")),
-        "normalizer": parts.get("normalizer") is not None,
-        "pre_tokenizer": pieces.get("type") != "ByteLevel" or not pieces.get("use_regex", True),
-        "add_prefix_space": bool(pieces.get("add_prefix_space")),
-        "added_tokens": any(
-            token.get(side) for token in parts.get("added_tokens") or [] for side in ASIDE
-        ),
-        "post_processor": after.get("type", "ByteLevel") not in ("ByteLevel", "TemplateProcessing")
-        or any("SpecialToken" in step for step in after.get("single", [])),  # put around each text
-    }
-    for name, is_wrong in wrong.items():
-        if is_wrong:
-            raise TokenizerError(
-                f"the {name} of {path.name} is not GPT-2's: give a model with a byte-level BPE "
-                f"that cuts texts as GPT-2 does"
-            )

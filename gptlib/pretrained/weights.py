@@ -10,8 +10,8 @@ Only safetensors files are read, memory-mapped: other formats of weights can run
 """
 
 import importlib
-import io
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from gptlib import paths
 from gptlib.config import SIZES, GPTConfig
-from gptlib.data.hub import libraries
+from gptlib.data.hub import libraries, one_line
 from gptlib.errors import DownloadError, PretrainedError
 from gptlib.files import sha256_of
 from gptlib.model import GPT
@@ -32,9 +32,7 @@ from gptlib.tokenizer import Tokenizer
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"  # beside weights that are split over several files
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")  # weights in files that can run code when read
-PICKLED = (b"PK", *(b"\x80" + bytes([version]) for version in range(2, 6)))  # how these begin
-
+SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")  # of weights, whoever wrote them
 # OpenAI's models, openai-community/NAME on the hub: a commit, which never changes, and the size.
 RELEASES = {
     "gpt2": ("607a30d783dfa663caf39e06633721c8d4cfcd7e", "548 MB"),
@@ -70,13 +68,12 @@ def load_openai(
     """Load GPT-2's weights into our model.
 
     Args:
-        name_or_folder: ``gpt2``, ``gpt2-medium``, ``gpt2-large`` or ``gpt2-xl`` (or a size, such
-            as ``124M``), downloaded once; or a folder as above.
+        name_or_folder: ``gpt2`` … ``gpt2-xl`` or a size, such as ``124M``, downloaded once; or a
+            folder as above.
         dtype: of the parameters; a file in half precision is widened.
-        mapped: leave the parameters in the file's memory map, where they have this dtype. The
-            model starts at once and takes no memory of its own, but the file must stay as it is
-            while the model lives, and weights that OpenAI keeps transposed are not contiguous:
-            to write with, not to train or save.
+        mapped: leave parameters of this dtype in the file's memory map. The model starts at once
+            and takes no memory of its own, but the file must stay as it is, and weights that
+            OpenAI keeps transposed are not contiguous: to write with, not to train or save.
 
     Returns:
         The model in eval mode on the CPU, its parameters in memory once.
@@ -100,13 +97,10 @@ def load_openai(
 def import_model(
     folder: str | Path, dtype: torch.dtype = torch.float32, mapped: bool = False
 ) -> tuple[GPT, Tokenizer | None]:
-    """Read a folder that ``export_model`` or transformers has written; see :func:`load_openai`.
+    """The model of a folder, and its tokenizer or None if there is none; see :func:`load_openai`.
 
     A table with more rows than the tokenizer has tokens keeps the rest as spare rows, which are
     never scored.
-
-    Returns:
-        The model, and its tokenizer or None if the folder holds none.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -186,8 +180,7 @@ def check_tensors(folder: Path, files: dict[str, Any], model: GPT) -> None:
             )
     for name, expected in shapes.items():
         key, file, _ = files[name]
-        shape = tuple(file.get_slice(key).get_shape())
-        if shape != expected:
+        if (shape := tuple(file.get_slice(key).get_shape())) != expected:
             raise PretrainedError(
                 f"{folder}: {name} has shape {shape}, not {expected}: the weights and the "
                 f"{CONFIG} are of different models"
@@ -213,11 +206,10 @@ def open_tensors(folder: Path) -> dict[str, tuple[str, Any, Path]]:
         try:
             file = safe_open(path, framework="pt")
         except (SafetensorError, OSError) as error:
-            with open(path, "rb") if path.is_file() else io.BytesIO() as bad:
-                kind = "a pickle" if bad.read(2) in PICKLED else "cut short or damaged"
             reason = " ".join(str(error).split())
             raise PretrainedError(
-                f"{path} is no whole safetensors file but {kind} ({reason}): bring it again"
+                f"{path} is cut short or damaged, or a pickle, which is never read ({reason}): "
+                f"bring the safetensors file again"
             ) from error
         for name in file.keys():  # noqa: SIM118, it is no dictionary
             bare = WRAPPED.sub("", name, count=1).removeprefix(PREFIX)
@@ -232,32 +224,22 @@ def open_tensors(folder: Path) -> dict[str, tuple[str, Any, Path]]:
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a folder, each of them inside of it."""
+    index = folder / INDEX
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
-    index = folder / INDEX
     if not index.is_file():
-        for pickle in (path.name for pattern in PICKLES for path in folder.glob(pattern)):
-            raise PretrainedError(
-                f"{folder} holds {pickle} but no {WEIGHTS}: a pickle can run code and is never "
-                f"read: save the model as safetensors"
-            )
-        for part in sorted(folder.glob("*.safetensors")):
-            raise PretrainedError(
-                f"{folder} holds {part.name} but neither {WEIGHTS} nor {INDEX}, which lists the "
-                f"parts: bring the missing file"
-            )
-        raise PretrainedError(f"{folder} holds no {WEIGHTS}: give a folder with a model's weights")
-    places = read_object(index, "an index").get("weight_map")
+        others = sorted(path.name for path in folder.iterdir() if path.suffix in SUFFIXES)
+        raise PretrainedError(
+            f"{folder} holds no {WEIGHTS} and no {INDEX} of its parts"
+            f"{', only ' if others else ''}{', '.join(others[:3])}: save the whole model as "
+            f"safetensors (a pickle can run code and is never read)"
+        )
+    places = read_object(index).get("weight_map")
     if not isinstance(places, dict):
-        raise PretrainedError(f"{index} cannot be read as an index: bring it again")
+        raise PretrainedError(f"{index} has no weight_map: bring it again")
     for name in places.values():
-        if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*\.safetensors", name)):
-            raise PretrainedError(
-                f"{index} lists {name!r}, which is no safetensors file in that folder: do not "
-                f"trust it"
-            )
-        if not (folder / name).is_file():
-            raise PretrainedError(f"{index} lists {name}, which is not there: bring it too")
+        if Path(str(name)).name != name or not (folder / name).is_file():
+            raise PretrainedError(f"{index} lists {name!r}, which is no file of that folder")
     return [folder / name for name in sorted(set(places.values()))]
 
 
@@ -276,20 +258,19 @@ def fetch(name: str) -> Path:
     if isinstance(kept, str):
         return Path(kept).parent
     try:
-        if paths.offline():
-            raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
         hub = libraries()[1]
-        named = hub.get_hf_file_metadata(hub.hf_hub_url(**place)).etag
+        sha256 = hub.get_hf_file_metadata(hub.hf_hub_url(**place)).etag
+        with suppress(OSError, hub.errors.HTTPError):  # hub < 1.32 goes on at the second call only
+            hub.hf_hub_download(**place)
         path = Path(hub.hf_hub_download(**place))
-        if sha256_of(path) == named:
-            return path.parent
-        path.resolve().unlink()
-        path.unlink(missing_ok=True)
-        raise DownloadError(f"another file came than the one with sha256 {named[:12]}…")
+        if sha256_of(path) != sha256:
+            path.resolve().unlink()
+            path.unlink(missing_ok=True)
+            raise DownloadError(f"another file came than the one with sha256 {sha256[:12]}…")
+        return path.parent
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         way = "unset HF_HUB_OFFLINE and connect" if paths.offline() else "connect and try again"
         raise PretrainedError(
-            f"{name} ({repository}, {size}) is not stored here and did not come ({reason}): {way}, "
-            f"or give a folder with its {CONFIG} and {WEIGHTS}"
+            f"{name} ({repository}, {size}) is not stored here and did not come "
+            f"({one_line(error)}): {way}, or give a folder with its {CONFIG} and {WEIGHTS}"
         ) from error

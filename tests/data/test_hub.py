@@ -1,20 +1,17 @@
 """Corpora of the hub, through the installed `datasets`, from a small hub on the loopback."""
 
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import hub_server
 import pytest
+from hub_reader import CANARY, Reader
 from hub_server import Hub, table
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +21,6 @@ from gptlib.data.corpora import CORPORA, find_corpus, load_corpus, stream_corpus
 from gptlib.data.hub import parse_address, silence_of
 from gptlib.errors import CorpusError
 
-CANARY = "hf_canaryThatNobodyMayEverSee"
 ARTICLES = [f"Article {number}. " + "word " * 400 for number in range(400)]
 DARIJA = ["وحد نهار", "wesh rak", "", "لاباس\r\nعليك"]
 READ_DARIJA = ["وحد نهار", "wesh rak", "لاباس\nعليك"]
@@ -66,61 +62,6 @@ def repositories() -> dict[str, dict[str, bytes]]:
         },
         "someone/code": {"code.py": b"raise SystemExit('remote code ran')\n"},
     }
-
-
-class Reader:
-    """A child process that reads what it is told to; its files and its words are kept."""
-
-    def __init__(self, folder: Path, endpoint: str, **variables: str) -> None:
-        self.folder = folder
-        folder.mkdir()
-        private = ("HF_", "GPTLIB_", "HUGGING")
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(private) and not name.lower().endswith("_proxy")
-        }
-        own = {
-            "HF_ENDPOINT": endpoint,
-            "HF_HOME": str(folder / "hf"),
-            "GPTLIB_DATA": str(folder / "data"),
-            "HOME": str(folder),
-            "TMPDIR": str(folder),
-        }
-        with open(folder / "words.txt", "w") as words:
-            self.process = subprocess.Popen(
-                [sys.executable, str(Path(hub_server.__file__).with_name("hub_reader.py"))],
-                env=kept | own | variables,
-                cwd=folder,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=words,
-                text=True,
-            )
-
-    def ask(self, do: str, *names: str, **choices: Any) -> dict[str, Any]:
-        assert self.process.stdin and self.process.stdout
-        wish = {"do": do, **({"name": names[0]} if names else {}), **choices}
-        self.process.stdin.write(json.dumps(wish) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def close(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait(timeout=20)
-
-    def files(self) -> dict[str, bytes]:
-        """Every file that reading has left, without the libraries' locks and their note of the
-        newest version."""
-        return {
-            str(path.relative_to(self.folder)): path.read_bytes()
-            for path in self.folder.rglob("*")
-            if path.is_file()
-            and path.suffix != ".lock"
-            and path.parent.name != "refs"
-            and path.name != "words.txt"
-        }
 
 
 @pytest.fixture(scope="module")

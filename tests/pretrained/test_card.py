@@ -58,24 +58,19 @@ def test_the_losses_in_the_table_are_the_runs() -> None:
         assert validation == f"{4 + abs(int(step) - 20) / 100:.4f}"
 
 
-def test_weights_beyond_the_lowest_loss_are_said_to_be_so() -> None:
-    late = seen(card_of())
-    assert "Lowest validation loss: 4.0000 at step 20; these are the weights of step 40." in late
-    assert "memorises" in late
-    assert "memorises" not in seen(card_of(rows=rows(lowest=40)))
-
-
-def test_data_licence_settings_shape_and_limits_are_told() -> None:
+def test_data_license_settings_shape_and_limits_are_told() -> None:
     card = seen(card_of())
     for words in (
         *("12,345 parameters", "for 40 steps on sample-darija", "written for this course", "MIT"),
         *("f" * 64, "32 tokens at most, those", "300 tokens (bpe-300)", "212 spare rows"),
         *("trained without them", "10,240", "0.0003", "3e-05", "Tesla T4", "2.13.0+cpu"),
-        *("names no licence for the weights", "not on any task", "follows no instructions"),
+        *("names no license for the weights", "not on any task", "follows no instructions"),
+        "Lowest validation loss: 4.0000 at step 20; these are the weights of step 40.",
     ):
         assert words in card, words
     assert "max_new_tokens=28" in card  # of the 32, "Once" may take 4
     assert "sample_every" not in card and "seed" in card  # what decides nothing is left out
+    assert "memorizes" in card and "memorizes" not in seen(card_of(rows=rows(lowest=40)))
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in CORPORA.values() if spec.repository])
@@ -104,20 +99,18 @@ def test_an_own_text_is_named_without_its_place(corpus: str) -> None:
     assert "private" not in card.replace("private details", "")
 
 
-def test_a_run_without_metrics_does_not_pretend() -> None:
+def test_what_a_run_does_not_know_is_not_pretended() -> None:
     card = card_of(step=7, rows=[], figure=None, tokenizer=None)
     words = seen(card)
     assert "trained for 7 steps" in words and "without a tokenizer" in words
     assert "Not known here." in words and "Nothing is known here of how it does" in words
     assert "## Training\n" not in card and "## Curves" not in card and "loss.png" not in card
-
-
-def test_a_run_that_was_never_validated_says_so() -> None:
-    only_training = [row for row in rows() if "validation_loss" not in row]
-    card = card_of(rows=only_training)
+    card = card_of(rows=[row for row in rows() if "validation_loss" not in row])
     assert "Nothing is known here of how it does" in seen(card)
     assert "in nats per token, training losses of the batch" in seen(card)
     assert len(re.findall(r"\| [\d,]+ \| [\d.]+ \| – \|", card)) == 8
+    started = [{**rows()[0], "began_with": "a_model"}, *rows()[1:]]
+    assert "trained from the weights of a_model for 40" in seen(card_of(rows=started))
 
 
 @settings(deadline=None)

@@ -1,0 +1,65 @@
+"""Folders as Hugging Face's libraries write them, and ways to change their files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import GPT2LMHeadModel
+from transformers_twin import random_ids
+
+from gptlib.config import GPTConfig
+from gptlib.generation import generate
+from gptlib.kv_cache import CachedGPT
+from gptlib.model import GPT
+
+SMALL = GPTConfig(vocab_size=300, context_length=96, n_layers=2, n_heads=2, width=16)
+Change = Callable[[Path], object]
+
+
+def drawn(std: float = 0.3, dtype: torch.dtype = torch.float64, **changes: object) -> GPT:
+    """A model with every parameter drawn at random, biases and LayerNorms included."""
+    model = GPT(GPTConfig.from_dict({**SMALL.to_dict(), **changes})).to(dtype).eval()
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(std=std, generator=generator)
+            parameter += 1 if "ln_" in name and name.endswith("weight") else 0
+    return model
+
+
+def assert_same(ours: GPT, theirs: GPT2LMHeadModel) -> None:
+    """Logits equal to a relative 1e-8, and the same 64 tokens."""
+    ids = random_ids(ours.config, 2, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(ids), theirs(ids).logits, rtol=1e-8, atol=1e-8)
+    settings = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    mask = torch.ones_like(ids[:1])
+    expected = theirs.generate(ids[:1], attention_mask=mask, max_new_tokens=64, **settings)
+    assert generate(CachedGPT(ours), ids[0].tolist(), 64, temperature=0) == expected.tolist()
+
+
+def set_fields(name: str, **values: Any) -> Change:
+    """Set fields of a JSON file, which need not be there; None takes one out."""
+
+    def apply(folder: Path) -> None:
+        path = folder / name
+        content = {**(json.loads(path.read_text()) if path.is_file() else {}), **values}
+        path.write_text(json.dumps({k: value for k, value in content.items() if value is not None}))
+
+    return apply
+
+
+def rewrite(change: Callable[[dict[str, Tensor]], object]) -> Change:
+    """Change the tensors of a folder's file."""
+
+    def apply(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(whole, folder / "model.safetensors")
+
+    return apply
