@@ -142,7 +142,7 @@ LOOKS = [
     {"sample_every": 1},
     {"checkpoint_every": 1},
     {"autosave_minutes": 1e-9},
-    {"layers_every": 1},
+    {"log_layers_every": 1},
     {"report": 1},
 ]
 

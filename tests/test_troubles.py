@@ -14,7 +14,6 @@ from gptlib.errors import (
     TrainingDiverged,
 )
 from gptlib.model import GPT
-from gptlib.training import step as step_module
 from gptlib.training.checkpoint import load_checkpoint
 from gptlib.training.trainer import Trainer
 from gptlib.training.troubles import named_step
@@ -24,14 +23,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def at_step(number, monkeypatch, action):
     """Let the loss of one step be what an action makes of it."""
-    true_loss, calls = step_module.next_token_loss, []
+    forward, calls = GPT.forward, []
 
-    def loss(model, x, y):
-        calls.append(1)
-        value = true_loss(model, x, y)
-        return action(value) if len(calls) == number * CONFIG.accumulation + 1 else value
+    def loss(model, ids, targets=None):
+        value = forward(model, ids, targets)
+        calls.extend([1] * model.training)  # validation does not count
+        due = model.training and len(calls) == number * CONFIG.accumulation + 1
+        return action(value) if due else value
 
-    monkeypatch.setattr(step_module, "next_token_loss", loss)
+    monkeypatch.setattr(GPT, "forward", loss)
 
 
 def fail(error):

@@ -15,7 +15,7 @@ from gptlib.config import GPTConfig
 from gptlib.data.windows import windows
 from gptlib.model import GPT
 from gptlib.training.metrics import Row, curve
-from gptlib.training.schedule import learning_rate_at
+from gptlib.training.optimizer import learning_rate_at
 
 NOTEBOOK = "05_pretraining_the_verdict"
 Pair = tuple[Tensor, Tensor]

@@ -126,7 +126,7 @@ CALLED = {
 # These change how a run is looked at or how fast it goes, not where its curves lie.
 HARMLESS = (
     *("seed", "evaluate_every", "sample_every", "checkpoint_every", "autosave_minutes"),
-    *("layers_every", "compile", "precision"),
+    *("layers_every", "log_layers_every", "compile", "precision"),
 )
 NAMED = 3  # differences: enough to see that two runs are not meant to be compared
 

@@ -26,7 +26,8 @@ from gptlib.config import GPTConfig
 from gptlib.errors import CheckpointError, Damaged
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer, load_tokenizer
-from gptlib.training.optimizer import moments, restore_moments
+from gptlib.training.distributed import unwrap_model
+from gptlib.training.optimizer import moments, parameter_groups, restore_moments
 
 STATE, MODEL, OPTIMIZER = "state.json", "model.safetensors", "optimizer.safetensors"
 FORMAT = {"format": "gptlib checkpoint", "version": 1}
@@ -231,13 +232,3 @@ def checkpoints(run_folder: Path) -> list[Path]:
 def step_of(folder: Path) -> int:
     """The number of updates behind a checkpoint."""
     return int(folder.name.removeprefix("step-"))
-
-
-def parameter_groups(optimizer: torch.optim.Optimizer) -> list[list[str]]:
-    """The names of the parameters in each of the optimizer's groups."""
-    return [list(group["param_names"]) for group in optimizer.param_groups]
-
-
-def unwrap_model(model: nn.Module) -> GPT:
-    """The model inside ``torch.compile``'s wrapper, whose names begin with ``_orig_mod.``."""
-    return getattr(model, "_orig_mod", model)  # type: ignore[arg-type]

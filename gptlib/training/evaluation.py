@@ -1,11 +1,16 @@
-"""Validation: the same loss on text that the model does not train on."""
+"""How surprised a model is: the loss on held-out windows, and bits per byte of any text."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 
 from gptlib.data.windows import Rows, Windows
+from gptlib.errors import TextTooShort
 from gptlib.generation import eval_mode
 from gptlib.model import GPT
-from gptlib.training.loss import next_token_loss
+from gptlib.tokenizer import Tokenizer
 
 
 @torch.no_grad()
@@ -26,12 +31,12 @@ def evaluate(model: GPT, x: Rows, y: Rows, batch_size: int = 8) -> float:
     total = 0.0
     with eval_mode(model):
         for inputs, targets in zip(x.split(batch_size), y.split(batch_size), strict=True):
-            loss = next_token_loss(model, inputs.to(model.device), targets.to(model.device))
+            loss = model(inputs.to(model.device), targets.to(model.device))
             total += loss.item() * targets.numel()
     return total / y.numel()
 
 
-def spread(windows: Windows, count: int) -> Windows:
+def subsample(windows: Windows, count: int) -> Windows:
     """Some windows at even distances, always the same: a cheaper sample of a large split.
 
     Args:
@@ -43,3 +48,78 @@ def spread(windows: Windows, count: int) -> Windows:
         return windows
     places = torch.arange(count) * len(x) // count
     return x[places], y[places]
+
+
+def bits_per_byte(total_nats: float, n_bytes: int) -> float:
+    """The surprise of a text in bits, spread over its bytes: it compares any two models.
+
+    Nats per token cannot compare two vocabularies: a token of four bytes says more than one of
+    two. The bytes of a text are the same for every model.
+
+    Args:
+        total_nats: the sum of −ln p over every token of the text, not their mean.
+        n_bytes: the text's length in UTF-8.
+
+    Returns:
+        Bits per byte: 8 for a model that thinks all bytes equally likely. A text can be stored
+        in about this many bits for each of its bytes.
+
+    Raises:
+        TextTooShort: the text has no byte.
+    """
+    if n_bytes < 1:
+        raise TextTooShort(f"{n_bytes} bytes have no bits per byte: give a text that is not empty")
+    return total_nats / math.log(2) / n_bytes
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """What some documents cost a model."""
+
+    nats: float  # in total
+    n_tokens: int  # predicted, each document's end among them
+    n_bytes: int  # of the documents in UTF-8; a document's end has none
+
+    @property
+    def nats_per_token(self) -> float:
+        """The loss; it compares models of one vocabulary only."""
+        return self.nats / self.n_tokens
+
+    @property
+    def perplexity(self) -> float:
+        """Between how many equally likely tokens the model wavered, on average."""
+        return math.exp(self.nats_per_token) if self.nats_per_token < 709 else math.inf
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The loss that compares models of any vocabularies."""
+        return bits_per_byte(self.nats, self.n_bytes)
+
+
+@torch.no_grad()
+def evaluate_text(model: GPT, tokenizer: Tokenizer, documents: Iterable[str]) -> TextLoss:
+    """Ask a model for every token of some documents, from the first to each document's end.
+
+    A document is read after an end-of-text, as in training, so its first token is predicted too,
+    and so is the end-of-text behind it: whoever stores documents must store where they end. One
+    that is longer than the context is read in parts, each after the last token of the part before
+    and nothing else, as training windows are. A tokenizer without an end-of-text leaves both out:
+    the first token only begins, and its bytes do not count. The model's mode is put back.
+
+    The windows are those of lm-evaluation-harness (``loglikelihood_rolling``, with disjoint
+    windows); it leaves the document's end out.
+    """
+    length, end = model.config.context_length, tokenizer.end_of_text
+    ends = [] if end is None else [end]
+    nats, n_tokens, n_bytes = 0.0, 0, 0
+    with eval_mode(model):
+        for document in documents:
+            tokens = tokenizer.encode(document)
+            ids = torch.tensor([ends + tokens + ends])  # (1, N + 2)
+            x, y = ids[:, :-1].split(length, dim=1), ids[:, 1:].split(length, dim=1)
+            for inputs, targets in zip(x, y, strict=True):  # (1, T) each, the last shorter
+                loss = model(inputs.to(model.device), targets.to(model.device))
+                nats += loss.item() * targets.numel()
+                n_tokens += targets.numel()
+            n_bytes += len(tokenizer.decode_bytes(tokens if ends else tokens[1:]))
+    return TextLoss(nats, n_tokens, n_bytes)

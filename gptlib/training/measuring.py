@@ -10,11 +10,11 @@ from gptlib.data.corpora import Corpus
 from gptlib.data.prepared import Prepared
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer
-from gptlib.training import parallel
+from gptlib.training.distributed import world_size
 from gptlib.training.flops import flops_per_token, peak_flops, throughput
 from gptlib.training.memory import peak_memory
 from gptlib.training.metrics import Row
-from gptlib.training.precision import Precision
+from gptlib.training.step import Precision
 
 
 def about_run(
@@ -41,7 +41,7 @@ def about_run(
         "corpus": corpus and {"name": corpus.name, "fingerprint": corpus.fingerprint},
         "tokenizer": tokenizer and tokenizer.name,
         "flops_per_token": flops_per_token(model.config, context_length),
-        "peak_flops": peak * parallel.count(),
+        "peak_flops": peak * world_size(),
         "peak_flops_source": source,
         "environment": {  # with another the last bits of a result may differ
             "gptlib": gptlib.__version__,
@@ -50,7 +50,7 @@ def about_run(
             "threads": torch.get_num_threads(),
             "device": device_name(model.device),
             "dtype": str(precision.dtype).removeprefix("torch."),
-            "processes": parallel.count(),
+            "processes": world_size(),
         },
     }
 

@@ -21,7 +21,7 @@ from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
 from gptlib.settings import to_toml
 from gptlib.tokenizer import Tokenizer
-from gptlib.training import parallel
+from gptlib.training import distributed
 from gptlib.training.checkpoint import (
     check_room,
     checkpoints,
@@ -31,11 +31,11 @@ from gptlib.training.checkpoint import (
     step_of,
 )
 from gptlib.training.metrics import FILE_NAME, MetricsLog, Row, best_validation, read_metrics
-from gptlib.training.precision import Precision
+from gptlib.training.step import Precision
 
 # How often a run is looked at does not change it, so a resumed run may look more or less often.
 INTERVALS = (
-    *("evaluate_every", "evaluate_batches", "sample_every", "layers_every"),
+    *("evaluate_every", "evaluate_batches", "sample_every", "log_layers_every"),
     *("checkpoint_every", "autosave_minutes"),
 )
 
@@ -80,7 +80,7 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from the folder, and remove what a killed one left; RunInUse."""
-        if self.folder is None or parallel.rank() > 0:
+        if self.folder is None or distributed.rank() > 0:
             yield
             return
         try:
@@ -108,7 +108,7 @@ class Run:
             CheckpointError: its checkpoints are damaged, or of other settings, data or model.
         """
         self.environment, self.saved_at = about["environment"], time.monotonic()
-        parallel.wait()  # until the first process has removed what was left
+        distributed.barrier()  # until the first process has removed what was left
         found = checkpoints(self.folder) if self.folder else []
         if self.folder and (found or (self.folder / FILE_NAME).exists()) and not resume:
             raise RunExists(
@@ -116,8 +116,8 @@ class Run:
                 f"or give another folder"
             )
         rows = self.restore(self.folder) if self.folder and found else []
-        parallel.wait()  # nobody writes before everybody has read
-        first = parallel.rank() == 0
+        distributed.barrier()  # nobody writes before everybody has read
+        first = distributed.rank() == 0
         if self.folder and first and not found:
             if self.tokenizer:
                 self.tokenizer.save(self.folder / "tokenizer")
@@ -162,7 +162,7 @@ class Run:
 
     def save(self, step: int) -> None:
         """Write a checkpoint, unless there is no folder or this step has one."""
-        if self.folder is None or step == self.saved_step or parallel.rank() > 0:
+        if self.folder is None or step == self.saved_step or distributed.rank() > 0:
             return
         started = time.monotonic()
         self.log.flush()
@@ -178,7 +178,7 @@ class Run:
             "best_validation": best_loss,
             "metrics_rows": len(self.log.rows),
             "fingerprints": self.fingerprints,
-            "precision": self.precision.state(),
+            "precision": self.precision.scaler.state_dict(),
             "environment": self.environment,
         }
         save_checkpoint(self.folder, self.model, self.optimizer, state)

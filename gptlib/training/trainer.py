@@ -19,18 +19,19 @@ from gptlib.generation import generate
 from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT, check_ids
 from gptlib.tokenizer import Tokenizer
-from gptlib.training import parallel
-from gptlib.training.clipping import layer_norms
-from gptlib.training.evaluation import evaluate, spread
+from gptlib.training import distributed
+from gptlib.training.evaluation import evaluate, subsample
 from gptlib.training.measuring import about_run, step_cost
 from gptlib.training.metrics import Row, best_validation, curve
-from gptlib.training.optimizer import make_optimizer
-from gptlib.training.precision import Precision
+from gptlib.training.optimizer import (
+    gradient_norm_by_layer,
+    learning_rate_of,
+    make_optimizer,
+)
 from gptlib.training.progress import progress_bar
 from gptlib.training.run import Run
-from gptlib.training.schedule import learning_rate_of
 from gptlib.training.session import Session, session
-from gptlib.training.step import seed_at, training_step
+from gptlib.training.step import Precision, seed_for_position, training_step
 from gptlib.training.troubles import named_step
 
 
@@ -69,15 +70,15 @@ class Trainer:
         check_windows(model, [*train, *validation])
         if config.sample_every and tokenizer is None:
             raise ConfigError("sample_every needs a tokenizer: give one, or set sample_every=0")
-        if config.accumulation % parallel.count():
+        if config.accumulation % (count := distributed.world_size()):
             raise ConfigError(
-                f"accumulation {config.accumulation} cannot be shared by {parallel.count()} "
-                f"processes: use a multiple of {parallel.count()}"
+                f"accumulation {config.accumulation} cannot be shared by {count} processes: "
+                f"use a multiple of {count}"
             )
         self.model, self.config = model, config
         self.tokenizer, self.report = tokenizer, report or (lambda line: None)
         self.batches = Batches(*train, config.batch_size, config.seed)
-        self.validation = spread(validation, config.evaluate_batches * config.batch_size)
+        self.validation = subsample(validation, config.evaluate_batches * config.batch_size)
         self.optimizer = make_optimizer(model, config)
         self.precision = Precision(config.precision, model.device)
         if config.compile:
@@ -88,6 +89,7 @@ class Trainer:
             model, config, self.precision, self.context_length, corpus, tokenizer
         )
         kept = model, self.optimizer, self.precision  # in every checkpoint
+        self.network = distributed.wrap_model(model)
         self.run = Run(run_folder, *kept, config, [*train, *validation], tokenizer)
         self.step = self.resumed_step = 0  # updates done: in all, and by earlier sessions
 
@@ -133,20 +135,22 @@ class Trainer:
 
     def over(self, sitting: Session, seconds: float) -> bool:
         """Whether to stop before a step that takes `seconds`: every process agrees."""
-        return parallel.any_of(sitting.over(seconds + self.run.save_seconds), self.model.device)
+        stop = sitting.over(seconds + self.run.save_seconds)
+        return distributed.any_process(stop, self.model.device)
 
     def update(self) -> float:
         """One step, and its row in the metrics; returns its seconds."""
         started, places = time.perf_counter(), self.places()
         batches = [self.batches.at(place) for place in places]
-        seeds = [seed_at(self.config.seed, place) for place in places]
+        seeds = [seed_for_position(self.config.seed, place) for place in places]
         rate = learning_rate_of(self.step, self.config)
         with named_step(self.step, self.config, self.context_length, self.run.saved_step):
             options = self.config.clip_norm, self.precision, seeds
-            row = training_step(self.model, self.optimizer, batches, rate, *options)
+            row = training_step(self.network, self.optimizer, batches, rate, *options)
         seconds = time.perf_counter() - started
-        if self.due(self.config.layers_every) and "clipped_norm" in row:
-            row["layer_norms"] = layer_norms(self.model, row["gradient_norm"] / row["clipped_norm"])
+        if self.due(self.config.log_layers_every) and "clipped_norm" in row:
+            scale = row["gradient_norm"] / row["clipped_norm"]
+            row["gradient_norms"] = gradient_norm_by_layer(self.model, scale)
         tokens = self.config.batch_size * self.config.accumulation * self.context_length
         cost = step_cost(self.about, tokens, seconds, self.model.device)
         done = (self.step + 1) * tokens
@@ -156,13 +160,13 @@ class Trainer:
 
     def places(self) -> list[int]:
         """Where in the run this process's micro-batches of this step begin, in windows."""
-        size, share = self.config.batch_size, self.config.accumulation // parallel.count()
-        first = self.step * self.config.accumulation + parallel.rank() * share
+        size, share = self.config.batch_size, self.config.accumulation // distributed.world_size()
+        first = self.step * self.config.accumulation + distributed.rank() * share
         return [number * size for number in range(first, first + share)]
 
     def look(self) -> None:
         """Validate, write a sample and save, where this step is due for it."""
-        if parallel.rank() > 0:
+        if distributed.rank() > 0:
             return
         best = self.due(self.config.evaluate_every) and self.validate()
         if self.tokenizer and self.due(self.config.sample_every):
