@@ -19,7 +19,7 @@ from gptlib import cli, paths
 from gptlib.commands.exchange import export_run
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
-from gptlib.data.windows import windows
+from gptlib.data.dataset import TokenDataset
 from gptlib.model import GPT
 from gptlib.pretrained.weights import import_model
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
@@ -63,7 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         steps=12, batch_size=2, learning_rate=0.5, min_learning_rate=0.5, warmup_steps=6,
         evaluate_every=3, evaluate_batches=2, checkpoint_every=3,
     )  # fmt: skip
-    parts = windows(ids[:2000], 32), windows(ids[2000:2400], 32)
+    parts = TokenDataset(ids[:2000], 32), TokenDataset(ids[2000:2400], 32)
     corpus = load_corpus("sample-darija")
     Trainer(GPT(config, seed=1), *parts, training, folder, tokenizer, corpus).train()
     return folder

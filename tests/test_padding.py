@@ -12,6 +12,7 @@ from small_run import TINY, TOKENIZER, TRAIN, VALIDATION
 from torch.nn import functional as F
 
 from gptlib.config import MODELS, GPTConfig, TrainingConfig, padded_size
+from gptlib.data.dataset import TokenDataset
 from gptlib.errors import CheckpointError, ConfigError, TokenOutOfRange
 from gptlib.generation import generate
 from gptlib.model import GPT, count_parameters
@@ -156,8 +157,9 @@ def test_padding_ids_are_refused_as_input_prompt_and_target(spare_id: int) -> No
     with pytest.raises(TokenOutOfRange, match=said):
         generate(padded, [1, spare_id], 1)
     y[1, 2] = spare_id
+    data = TokenDataset([*range(8), spare_id], 8)
     with pytest.raises(TokenOutOfRange, match=said):
-        Trainer(padded, (x, y), windows(), TrainingConfig(steps=1))
+        Trainer(padded, data, data, TrainingConfig(steps=1))
     with pytest.raises(RuntimeError, match="index"):
         padded(x, y)
 

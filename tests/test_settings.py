@@ -4,6 +4,7 @@ import math
 import time
 import tomllib
 from dataclasses import fields
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptlib.config import GPTConfig, TrainingConfig
-from gptlib.data.batches import epoch_order
+from gptlib.data.dataset import TokenDataset, epoch_order
 from gptlib.errors import ConfigError
 from gptlib.model import GPT
 from gptlib.settings import SETTINGS, resolve, to_toml, with_budget
@@ -25,7 +26,7 @@ TINY = GPTConfig(
     vocab_size=TOKENIZER.vocab_size, context_length=4, n_layers=1, n_heads=1, width=4, dropout=0.0
 )
 GENERATOR = torch.Generator().manual_seed(0)
-IDS = torch.randint(0, TOKENIZER.vocab_size, (2, 2_000, 4), generator=GENERATOR)
+DATA = TokenDataset(torch.randint(TOKENIZER.vocab_size, (8_001,), generator=GENERATOR), 4)
 
 
 # One layer over another
@@ -115,7 +116,7 @@ def test_a_budget_in_tokens_is_used_up_and_not_exceeded(batch_size, accumulation
 
 def trainer(config, run_folder=None, model=None):
     model = model or GPT(TINY, seed=0)
-    return Trainer(model, tuple(IDS), tuple(IDS), config, run_folder, TOKENIZER)
+    return Trainer(model, DATA, DATA, config, run_folder, TOKENIZER)
 
 
 def row_of(trained, step):
@@ -123,6 +124,13 @@ def row_of(trained, step):
     trained.step = step
     trained.update()
     return trained.run.log.rows[-1]
+
+
+def batches_of(trained):
+    """The micro-batches of the first step."""
+    with patch("gptlib.training.trainer.training_step", return_value={"loss": 1.0}) as step:
+        trained.update()
+    return step.call_args.args[2]
 
 
 def looked_at(trained, step, key):
@@ -143,7 +151,7 @@ def steps(config, folder):
 
 
 def batch_size(config, folder):
-    assert trainer(config).batches.at(0)[0].shape == (config.batch_size, 4)
+    assert batches_of(trainer(config))[0][0].shape == (config.batch_size, 4)
 
 
 def accumulation(config, folder):
@@ -205,8 +213,8 @@ def evaluate_every(config, folder):
 
 
 def evaluate_batches(config, folder):
-    wanted = config.evaluate_batches * config.batch_size or len(IDS[0])
-    assert len(trainer(config).validation[0]) == wanted
+    wanted = config.evaluate_batches * config.batch_size or len(DATA)
+    assert len(trainer(config).validation_data) == wanted
 
 
 def sample_every(config, folder):
@@ -238,8 +246,8 @@ def log_layers_every(config, folder):
 
 
 def seed(config, folder):
-    places = epoch_order(len(IDS[0]), config.seed, 0)[: config.batch_size]
-    assert torch.equal(trainer(config).batches.at(0)[0], IDS[0][places])
+    rows = epoch_order(len(DATA), config.seed, 0)[: config.batch_size]
+    assert torch.equal(batches_of(trainer(config))[0][0], DATA[rows][0])
 
 
 EFFECTS = [

@@ -9,6 +9,7 @@ from small_run import TINY, TOKENIZER, TRAIN, VALIDATION
 from torch.nn import functional as F
 
 from gptlib.config import GPTConfig, TrainingConfig
+from gptlib.data.dataset import TokenDataset
 from gptlib.errors import CheckpointError, ConfigError, RunExists, TokenOutOfRange, TrainingDiverged
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
@@ -53,7 +54,7 @@ def losses(rows):
 
 def test_a_step_equals_a_hand_written_one():
     model, twin = GPT(TINY, seed=1).eval(), GPT(TINY, seed=1).eval()
-    x, y = TRAIN[0][:4], TRAIN[1][:4]
+    x, y = TRAIN[:4]
     row = training_step(model, torch.optim.SGD(model.parameters(), lr=9.0), [(x, y)], 0.5, 0.1)
     loss = F.cross_entropy(twin(x).flatten(0, 1), y.flatten())
     loss.backward()
@@ -69,7 +70,7 @@ def test_a_step_equals_a_hand_written_one():
 
 def test_two_micro_batches_of_two_give_the_step_of_a_batch_of_four():
     model, twin = GPT(TINY, seed=1).eval(), GPT(TINY, seed=1).eval()
-    x, y = TRAIN[0][:4], TRAIN[1][:4]
+    x, y = TRAIN[:4]
     halves = [(x[:2], y[:2]), (x[2:], y[2:])]
     one = training_step(model, torch.optim.SGD(model.parameters()), [(x, y)], 0.5, 9.0)
     two = training_step(twin, torch.optim.SGD(twin.parameters()), halves, 0.5, 9.0)
@@ -81,7 +82,7 @@ def test_two_micro_batches_of_two_give_the_step_of_a_batch_of_four():
 def test_gradients_of_the_step_before_are_forgotten():
     model = GPT(TINY, seed=1).eval()
     optimizer = torch.optim.SGD(model.parameters())
-    batch = [(TRAIN[0][:4], TRAIN[1][:4])]
+    batch = [TRAIN[:4]]
     norms = [training_step(model, optimizer, batch, 0.0, 9.0)["gradient_norm"] for _ in range(3)]
     assert norms[0] == norms[1] == norms[2]
 
@@ -128,12 +129,12 @@ def test_the_last_step_is_validated_whatever_the_interval():
 
 def test_an_epoch_sees_every_window_once():
     seen = []
-    run = trainer(data=tuple(t[:36] for t in TRAIN), batch_size=2, accumulation=2)
+    run = trainer(data=TRAIN.subset(range(36)), batch_size=2, accumulation=2)
     for step in range(9):
         run.step = step
-        batches = [run.batches.at(place) for place in run.places()]
+        batches = [run.training_data.get_batch(place, 2, 42) for place in run.places()]
         seen += [tuple(row.tolist()) for x, _ in batches for row in x]
-    assert sorted(seen) == sorted(tuple(row.tolist()) for row in TRAIN[0][:36])
+    assert sorted(seen) == sorted(tuple(row.tolist()) for row in TRAIN[:36][0])
 
 
 LOOKS = [
@@ -214,10 +215,8 @@ def test_reports_are_lines_for_people():
 
 
 def test_ids_outside_the_vocabulary_are_refused_before_training():
-    x, y = TRAIN[0].clone(), TRAIN[1].clone()
-    y[3, 2] = TINY.vocab_size
     with pytest.raises(TokenOutOfRange, match=f"token id {TINY.vocab_size}"):
-        trainer(data=(x, y))
+        trainer(data=TokenDataset([*range(8), TINY.vocab_size], 8))
 
 
 def test_samples_without_a_tokenizer_are_refused():
@@ -319,7 +318,7 @@ def test_a_folder_with_a_run_is_not_trained_over(tmp_path):
     [
         ({"seed": 8}, "training seed was 42, now 8"),
         ({"steps": 20}, "training steps was 10, now 20"),
-        ({"data": (TRAIN[0][:30], TRAIN[1][:30])}, "fingerprint of data"),
+        ({"data": TRAIN.subset(range(30))}, "fingerprint of data"),
         ({"tokenizer": None}, "fingerprint of tokenizer"),
         ({"model": GPT(GPTConfig.from_dict({**TINY.to_dict(), "width": 4}))}, "model width"),
     ],

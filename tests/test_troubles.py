@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from small_run import CONFIG, TINY, TRAIN, VALIDATION, trainer_of
+from small_run import CONFIG, TINY, VALIDATION, trainer_of
 
+from gptlib.data.dataset import TokenDataset
 from gptlib.errors import (
     OutOfMemory,
     ProcessLost,
@@ -71,10 +72,9 @@ def test_one_gradient_that_is_nan_names_its_step_and_tensor():
 
 
 def test_an_id_outside_the_vocabulary_stops_before_anything_is_written(tmp_path):
-    x = TRAIN[0].clone()
-    x[3, 2] = TINY.vocab_size
+    data = TokenDataset([*range(8), TINY.vocab_size], 8)
     with pytest.raises(TokenOutOfRange, match=f"token id {TINY.vocab_size} is outside"):
-        Trainer(GPT(TINY), (x, TRAIN[1]), VALIDATION, CONFIG, tmp_path / "run")
+        Trainer(GPT(TINY), data, VALIDATION, CONFIG, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -117,5 +117,5 @@ def tell_pieces(
     length = min(PIECE, len(tokens))
     for _ in range(pieces):
         place = luck.randint(0, len(tokens) - length)
-        text = tokenizer.decode(tokens.at(place, length).tolist())
+        text = tokenizer.decode(tokens[place : place + length].tolist())
         print(f"piece    at {place:,}: {printable(text)}")

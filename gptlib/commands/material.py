@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gptlib.data.corpora import Corpus, load_corpus
+from gptlib.data.dataset import TokenDataset, encode_documents
 from gptlib.data.prepared import Prepared, is_prepared, open_prepared
 from gptlib.data.split import split
-from gptlib.data.windows import Windows, encode_documents, windows
 from gptlib.errors import ConfigError, TextTooShort
 from gptlib.tokenizer import CharacterTokenizer, Tokenizer, load_tokenizer
 
@@ -14,8 +14,8 @@ from gptlib.tokenizer import CharacterTokenizer, Tokenizer, load_tokenizer
 class Material(NamedTuple):
     """Windows to train and to validate on, and where they are from."""
 
-    train: Windows
-    validation: Windows
+    train: TokenDataset
+    validation: TokenDataset
     tokenizer: Tokenizer
     source: Corpus | Prepared
 
@@ -58,7 +58,7 @@ def material_of(
 
 def of_prepared(prepared: Prepared, context_length: int) -> Material:
     """The windows of a prepared folder, left on the disk."""
-    train, validation = (prepared.windows(part, context_length) for part in ("train", "validation"))
+    train, validation = (prepared.dataset(part, context_length) for part in ("train", "validation"))
     return Material(train, validation, prepared.tokenizer, prepared)
 
 
@@ -71,10 +71,10 @@ def of_text(corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> Materi
     return Material(train, validation, tokenizer, corpus)
 
 
-def cut(corpus: Corpus, part: str, ids: list[int], context_length: int) -> Windows:
+def cut(corpus: Corpus, part: str, ids: list[int], context_length: int) -> TokenDataset:
     """Return the windows of one part of a corpus; TextTooShort names the part and the option."""
     try:
-        return windows(ids, context_length)
+        return TokenDataset(ids, context_length)
     except TextTooShort as problem:
         raise TextTooShort(
             f"the {part} part of {corpus.name} is too short: {problem} (--context-length)"

@@ -66,9 +66,9 @@ def train_model(
             GPTConfig.from_dict(shape_of_model.to_dict() | vocabulary), seed=config.seed
         )
         model = model.to(profile.device)
-        print(f"corpus   {source.name}: {len(train[0]):,} windows, {len(validation[0]):,} held out")
+        print(f"corpus   {source.name}: {len(train):,} windows, {len(validation):,} held out")
         print(f"model    {model_name}: {model.n_parameters():,} parameters")
-        config = with_budget(config, budget, *train[0].shape)
+        config = with_budget(config, budget, len(train), train.context_length)
         show(settings[0], config)
         folder = out or profile.new_run(Path(source.name).name)
         trainer = Trainer(model, train, validation, config, folder, tokenizer, source)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gptlib.data.windows import Rows, Windows
+from gptlib.data.dataset import TokenDataset
 from gptlib.errors import TextTooShort
 from gptlib.generation import eval_mode
 from gptlib.model import GPT
@@ -14,40 +14,39 @@ from gptlib.tokenizer import Tokenizer
 
 
 @torch.no_grad()
-def evaluate(model: GPT, x: Rows, y: Rows, batch_size: int = 8) -> float:
-    """The mean loss over all tokens of some windows, always in the same order.
+def evaluate(model: GPT, data: TokenDataset, batch_size: int = 8) -> float:
+    """The mean loss over all targets of some windows, always in the same order.
 
     Dropout is off and no random number is drawn, so evaluating more often changes nothing in
     training; the model's train or eval mode is put back.
 
     Args:
         model: left in the mode in which it came.
-        x, y: (n, T) windows and targets; every one is used.
+        data: n windows and their targets; every one is used.
         batch_size: windows at a time; a last, smaller batch weighs by its tokens.
 
     Returns:
         Nats per token.
     """
-    total = 0.0
+    total, n_targets = 0.0, 0
     with eval_mode(model):
-        for inputs, targets in zip(x.split(batch_size), y.split(batch_size), strict=True):
-            loss = model(inputs.to(model.device), targets.to(model.device))
-            total += loss.item() * targets.numel()
-    return total / y.numel()
+        for first in range(0, len(data), batch_size):
+            x, y = data[first : first + batch_size]  # (B, T) each
+            loss = model(x.to(model.device), y.to(model.device))
+            total += loss.item() * y.numel()
+            n_targets += y.numel()
+    return total / n_targets
 
 
-def subsample(windows: Windows, count: int) -> Windows:
-    """Some windows at even distances, always the same: a cheaper sample of a large split.
+def subsample(data: TokenDataset, count: int) -> TokenDataset:
+    """`count` windows at even distances, always the same: a cheaper sample of a large split.
 
     Args:
-        windows: x and y, (n, T) each.
+        data: n windows.
         count: how many to keep; 0, or more than there are, keeps all.
     """
-    x, y = windows
-    if count == 0 or count >= len(x):
-        return windows
-    places = torch.arange(count) * len(x) // count
-    return x[places], y[places]
+    n = len(data)
+    return data.subset(i * n // count for i in range(count)) if 0 < count < n else data
 
 
 def bits_per_byte(total_nats: float, n_bytes: int) -> float:

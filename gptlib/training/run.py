@@ -1,11 +1,10 @@
 """A run's folder: one process at a time, its metrics, and checkpoints to go on from."""
 
-import hashlib
 import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ import filelock
 import torch
 
 from gptlib.config import TrainingConfig
-from gptlib.data.shards import ShardWindows
-from gptlib.data.windows import Rows
+from gptlib.data.dataset import TokenDataset, fingerprint
 from gptlib.errors import CheckpointError, RunExists, RunInUse
 from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
@@ -61,14 +59,14 @@ class Run:
         optimizer: torch.optim.Optimizer,
         precision: Precision,
         config: TrainingConfig,
-        data: list[Rows],
+        data: list[TokenDataset],
         tokenizer: Tokenizer | None,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.model, self.optimizer, self.precision = model, optimizer, precision
         self.config, self.tokenizer = config, tokenizer
         self.fingerprints = {
-            "data": fingerprint_of(data),
+            "data": fingerprint(*data),
             "tokenizer": tokenizer.fingerprint if tokenizer else None,
         }
         if self.folder:
@@ -201,17 +199,6 @@ def remove_leftovers(run_folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
     for left in (*run_folder.glob(".*.part"), *run_folder.glob("tokenizer/.*.part")):
         left.unlink()
-
-
-def fingerprint_of(data: Iterable[Rows]) -> str:
-    """A sha256 of windows: of a tensor's content, of the hashes that shards have already."""
-    digest = hashlib.sha256()
-    for rows in data:
-        if isinstance(rows, ShardWindows):
-            digest.update(rows.fingerprint.encode())
-        else:
-            digest.update(rows[:].contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:

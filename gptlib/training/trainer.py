@@ -9,11 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gptlib.config import TrainingConfig
-from gptlib.data.batches import Batches
 from gptlib.data.corpora import Corpus
+from gptlib.data.dataset import TokenDataset, TokenShards
 from gptlib.data.prepared import Prepared
-from gptlib.data.shards import ShardWindows
-from gptlib.data.windows import Rows, Windows
 from gptlib.errors import ConfigError, TokenOutOfRange, TrainingStopped
 from gptlib.generation import generate
 from gptlib.kv_cache import CachedGPT
@@ -40,8 +38,8 @@ class Trainer:
 
     Args:
         model: trained in place, on the device where it is.
-        train: x and y to learn from, (n, T) each: tensors, or windows over token shards.
-        validation: x and y to judge by, never learned from.
+        train: windows to learn from.
+        validation: windows to judge by, never learned from.
         config: how.
         run_folder: gets metrics, checkpoints and the tokenizer; None keeps the metrics in
             memory and nothing else.
@@ -59,15 +57,16 @@ class Trainer:
     def __init__(
         self,
         model: GPT,
-        train: Windows,
-        validation: Windows,
+        train: TokenDataset,
+        validation: TokenDataset,
         config: TrainingConfig,
         run_folder: str | Path | None = None,
         tokenizer: Tokenizer | None = None,
         corpus: Corpus | Prepared | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        check_windows(model, [*train, *validation])
+        check_data(model, train)
+        check_data(model, validation)
         if config.sample_every and tokenizer is None:
             raise ConfigError("sample_every needs a tokenizer: give one, or set sample_every=0")
         if config.accumulation % (count := distributed.world_size()):
@@ -77,20 +76,20 @@ class Trainer:
             )
         self.model, self.config = model, config
         self.tokenizer, self.report = tokenizer, report or (lambda line: None)
-        self.batches = Batches(*train, config.batch_size, config.seed)
-        self.validation = subsample(validation, config.evaluate_batches * config.batch_size)
+        self.training_data = train
+        self.validation_data = subsample(validation, config.evaluate_batches * config.batch_size)
         self.optimizer = make_optimizer(model, config)
         self.precision = Precision(config.precision, model.device)
         if config.compile:
             for block in model.blocks:
                 block.compile()  # each in place: parameters keep their names
-        self.context_length = train[0].shape[1]
+        self.context_length = train.context_length
         self.about = about_run(
             model, config, self.precision, self.context_length, corpus, tokenizer
         )
         kept = model, self.optimizer, self.precision  # in every checkpoint
         self.network = distributed.wrap_model(model)
-        self.run = Run(run_folder, *kept, config, [*train, *validation], tokenizer)
+        self.run = Run(run_folder, *kept, config, [train, validation], tokenizer)
         self.step = self.resumed_step = 0  # updates done: in all, and by earlier sessions
 
     def train(
@@ -141,8 +140,9 @@ class Trainer:
     def update(self) -> float:
         """One step, and its row in the metrics; returns its seconds."""
         started, places = time.perf_counter(), self.places()
-        batches = [self.batches.at(place) for place in places]
-        seeds = [seed_for_position(self.config.seed, place) for place in places]
+        seed, size = self.config.seed, self.config.batch_size
+        batches = [self.training_data.get_batch(place, size, seed) for place in places]
+        seeds = [seed_for_position(seed, place) for place in places]
         rate = learning_rate_of(self.step, self.config)
         with named_step(self.step, self.config, self.context_length, self.run.saved_step):
             options = self.config.clip_norm, self.precision, seeds
@@ -182,7 +182,7 @@ class Trainer:
     def validate(self) -> bool:
         """Measure and report the validation loss; returns whether it is the lowest so far."""
         with self.precision.autocast():
-            loss = evaluate(self.model, *self.validation, self.config.batch_size)
+            loss = evaluate(self.model, self.validation_data, self.config.batch_size)
         recent = curve(self.run.log.rows, "loss")[1][-self.config.evaluate_every :]
         self.run.log.add(step=self.step, validation_loss=loss)
         training = f"{sum(recent) / len(recent):.4f}" if recent else "   –  "
@@ -191,7 +191,7 @@ class Trainer:
 
     def write_sample(self, tokenizer: Tokenizer) -> None:
         """Continue the first words of the validation text, always with the same luck."""
-        prompt = self.validation[0][0][:8].tolist()
+        prompt = self.validation_data[0][0][:8].tolist()
         end, seed = tokenizer.end_of_text, self.config.seed
         settings = {"temperature": 0.8, "seed": seed, "end_of_text": end}
         (ids,) = generate(CachedGPT(self.model), prompt, 40, **settings)
@@ -200,16 +200,16 @@ class Trainer:
         self.report(f"step {self.step:>5}   {' '.join(text.split())}")
 
 
-def check_windows(model: GPT, data: list[Rows]) -> None:
+def check_data(model: GPT, data: TokenDataset) -> None:
     """Check every id once, on the CPU, before a device reports it badly and late.
 
     Of shards, whose ids :func:`gptlib.data.shards.verify_shards` has looked at, the vocabulary.
     """
-    for rows in data:
-        known = model.config.vocab_size
-        if isinstance(rows, ShardWindows) and rows.ids.vocab_size > known:
-            raise TokenOutOfRange(
-                f"the shards' vocabulary of {rows.ids.vocab_size:,} is larger than the model's of "
-                f"{known:,}: give the model a vocab_size of {rows.ids.vocab_size}"
-            )
-        check_ids(rows[:1] if isinstance(rows, ShardWindows) else rows[:], model.config)
+    known, shards = model.config.vocab_size, isinstance(data.ids, TokenShards)
+    if isinstance(data.ids, TokenShards) and data.ids.vocab_size > known:
+        raise TokenOutOfRange(
+            f"the shards' vocabulary of {data.ids.vocab_size:,} is larger than the model's of "
+            f"{known:,}: give the model a vocab_size of {data.ids.vocab_size}"
+        )
+    for ids in data[:1] if shards else data[:]:
+        check_ids(ids, model.config)

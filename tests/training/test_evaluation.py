@@ -6,12 +6,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import TensorDataset
 
 from gptlib.config import GPTConfig
+from gptlib.data.dataset import TokenDataset
 from gptlib.errors import TextTooShort
 from gptlib.model import GPT
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer, CharacterTokenizer
 from gptlib.training import TextLoss, bits_per_byte, evaluate, evaluate_text
+from gptlib.training.evaluation import subsample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,8 +24,7 @@ TINY = GPTConfig(vocab_size=11, context_length=8, n_layers=2, n_heads=2, width=6
 @pytest.fixture
 def windows():
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, 11, (5, 9), generator=generator)
-    return ids[:, :-1], ids[:, 1:]
+    return TokenDataset(torch.randint(0, 11, (41,), generator=generator), 8)  # five
 
 
 class Fixed(torch.nn.Module):
@@ -37,22 +39,24 @@ class Fixed(torch.nn.Module):
 def test_evaluation_is_a_mean_over_tokens_not_over_batches():
     # one batch of two windows with loss 2, one of one window with loss 5: 3, not 3.5
     x = torch.tensor([[2, 2], [2, 2], [5, 5]])
-    assert evaluate(Fixed(), x, torch.zeros_like(x), batch_size=2) == pytest.approx(3.0)
+    assert evaluate(Fixed(), TensorDataset(x, torch.zeros_like(x)), batch_size=2) == pytest.approx(
+        3.0
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 99])
 def test_the_batch_size_does_not_change_the_result(windows, batch_size):
     model = GPT(TINY, seed=3)
-    whole = evaluate(model, *windows, batch_size=5)
-    assert evaluate(model, *windows, batch_size=batch_size) == pytest.approx(whole, rel=1e-6)
+    whole = evaluate(model, windows, batch_size=5)
+    assert evaluate(model, windows, batch_size=batch_size) == pytest.approx(whole, rel=1e-6)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_leaves_no_trace(windows, training):
     model = GPT(TINY, seed=3).train(training)
     before, stream = [p.clone() for p in model.parameters()], torch.get_rng_state()
-    first = evaluate(model, *windows)
-    assert evaluate(model, *windows) == first  # no dropout
+    first = evaluate(model, windows)
+    assert evaluate(model, windows) == first  # no dropout
     assert model.training is training
     assert torch.equal(torch.get_rng_state(), stream)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
@@ -62,15 +66,22 @@ def test_evaluation_leaves_no_trace(windows, training):
 def test_no_gradient_is_prepared(windows):
     model, outputs = GPT(TINY), []
     model.ln_final.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    evaluate(model, *windows)
+    evaluate(model, windows)
     assert outputs and not any(output.requires_grad for output in outputs)
 
 
 def test_the_mode_comes_back_after_an_error(windows):
     model = GPT(TINY).train()
     with pytest.raises(ValueError, match="targets"):
-        evaluate(model, windows[0], windows[1][:, :3])
+        x, y = windows[:]
+        evaluate(model, TensorDataset(x, y[:, :3]))
     assert model.training
+
+
+def test_a_subsample_is_taken_at_even_distances():
+    data = TokenDataset(range(101), 10)
+    assert [x[0].item() // 10 for x, _ in subsample(data, 4)] == [0, 2, 5, 7]
+    assert all(subsample(data, count) is data for count in (0, 10, 99))
 
 
 # Bits per byte

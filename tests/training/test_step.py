@@ -15,7 +15,7 @@ from gptlib.training import step as module
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-X, Y = TRAIN[0][:4], TRAIN[1][:4]
+X, Y = TRAIN[:4]
 FIRST_SCALE = 2.0**16  # GradScaler's own
 
 
