@@ -16,8 +16,7 @@ from gptlib.environment import choose_device, choose_dtype
 from gptlib.errors import ConfigError
 from gptlib.loss import CHUNK
 from gptlib.model import count_parameters
-from gptlib.training.flops import flops_per_token, peak_flops
-from gptlib.training.gpus import GPUS, find_gpu
+from gptlib.training.flops import GPUS, find_gpu, flops_per_token, peak_flops
 
 GIB = 2**30
 FLOAT32 = 4  # bytes: parameters, gradients and moments always have this format

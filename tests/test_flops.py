@@ -10,12 +10,13 @@ from gptlib.model import GPT
 from gptlib.training import flops
 from gptlib.training.flops import (
     BACKWARD,
+    GPUS,
+    find_gpu,
     flops_per_token,
     forward_flops,
     peak_flops,
     throughput,
 )
-from gptlib.training.gpus import GPUS, find_gpu
 
 GPT2 = GPTConfig.named("gpt2")
 SHAPES = [

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from gptlib.training.memory import peak_memory
+from gptlib.training.flops import peak_memory
 
 CPU = torch.device("cpu")
 MEGABYTE = 2**20
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps n
 
 def printed(program: str) -> list[int]:
     """The numbers that a program prints in a process of its own."""
-    lines = "from torch import device, ones\nfrom gptlib.training.memory import peak_memory\n"
+    lines = "from torch import device, ones\nfrom gptlib.training.flops import peak_memory\n"
     command = [sys.executable, "-c", lines + program]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [int(word) for word in done.stdout.split()]

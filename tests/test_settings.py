@@ -137,7 +137,7 @@ def looked_at(trained, step, key):
     """Whether a look at a step leaves a row with a key."""
     trained.run.log.rows.clear()
     trained.step = step
-    trained.look()
+    trained.evaluate_and_save()
     return any(key in row for row in trained.run.log.rows)
 
 
@@ -155,7 +155,7 @@ def batch_size(config, folder):
 
 
 def accumulation(config, folder):
-    places = trainer(config).places()
+    places = trainer(config).batch_positions()
     assert places == [number * config.batch_size for number in range(config.accumulation)]
 
 

@@ -15,9 +15,9 @@ from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training.checkpoint import checkpoints, load_checkpoint, step_of
 from gptlib.training.metrics import best_validation, curve, read_metrics
-from gptlib.training.progress import log_to, progress_bar
+from gptlib.training.run import log_to
 from gptlib.training.step import training_step
-from gptlib.training.trainer import Trainer
+from gptlib.training.trainer import Trainer, progress_bar
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -132,7 +132,7 @@ def test_an_epoch_sees_every_window_once():
     run = trainer(data=TRAIN.subset(range(36)), batch_size=2, accumulation=2)
     for step in range(9):
         run.step = step
-        batches = [run.training_data.get_batch(place, 2, 42) for place in run.places()]
+        batches = [run.training_data.get_batch(place, 2, 42) for place in run.batch_positions()]
         seen += [tuple(row.tolist()) for x, _ in batches for row in x]
     assert sorted(seen) == sorted(tuple(row.tolist()) for row in TRAIN[:36][0])
 

@@ -79,7 +79,7 @@ def test_a_run_is_that_over_tensors_bit_for_bit(folder, batches):
 
 def test_the_first_line_says_which_folder_it_was(folder):
     trained, prepared = trainer(folder), open_prepared(folder)
-    assert trained.about["corpus"] == {"name": str(folder), "fingerprint": prepared.fingerprint}
+    assert trained.run_info["corpus"] == {"name": str(folder), "fingerprint": prepared.fingerprint}
 
 
 def test_a_run_that_was_cut_short_goes_on_bit_for_bit(folder, tmp_path):

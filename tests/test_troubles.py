@@ -16,8 +16,8 @@ from gptlib.errors import (
 )
 from gptlib.model import GPT
 from gptlib.training.checkpoint import load_checkpoint
+from gptlib.training.step import explained
 from gptlib.training.trainer import Trainer
-from gptlib.training.troubles import named_step
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -109,11 +109,11 @@ def test_where_a_batch_cannot_shrink_the_context_can(monkeypatch):
 
 def test_a_lost_process_is_named_where_there_are_several(monkeypatch):
     lost = RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer")
-    with pytest.raises(RuntimeError, match="closed by peer"), named_step(7, CONFIG, 8, 5):
+    with pytest.raises(RuntimeError, match="closed by peer"), explained(7, CONFIG, 8, 5):
         raise lost  # alone, it is something else
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     message = r"step 7: another process has ended: .* step 5 is intact"
-    with pytest.raises(ProcessLost, match=message), named_step(7, CONFIG, 8, 5):
+    with pytest.raises(ProcessLost, match=message), explained(7, CONFIG, 8, 5):
         raise lost
 
 

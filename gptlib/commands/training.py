@@ -18,7 +18,7 @@ from gptlib.settings import resolve, with_budget
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import distributed
 from gptlib.training.metrics import best_validation
-from gptlib.training.progress import log_to
+from gptlib.training.run import log_to
 from gptlib.training.trainer import Trainer
 
 Settings = tuple[str, Path | None, dict[str, Any]]  # name, file, options; see settings.resolve
@@ -73,7 +73,7 @@ def train_model(
         folder = out or profile.new_run(Path(source.name).name)
         trainer = Trainer(model, train, validation, config, folder, tokenizer, source)
         if begun:
-            trainer.about["began_with"] = Path(model_name).resolve().name
+            trainer.run_info["began_with"] = Path(model_name).resolve().name
         print(f"format   {trainer.precision.reason}")
         with log_to(folder / "train.log") if distributed.rank() == 0 else silence() as report:
             trainer.report = report

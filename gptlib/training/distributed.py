@@ -64,6 +64,8 @@ def all_reduce_mean(value: Tensor) -> Tensor:
 
 def any_process(flag: bool, device: torch.device) -> bool:
     """Whether a flag is raised in any process: all of them stop, or none."""
+    if world_size() == 1:
+        return flag
     return all_reduce_mean(torch.tensor(float(flag), device=device)).item() > 0
 
 

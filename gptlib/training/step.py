@@ -4,19 +4,23 @@ Source: Micikevicius et al. 2018, sections 3.1 (float32 parameters) and 3.2 (los
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gptlib.config import TrainingConfig
 from gptlib.environment import choose_dtype
-from gptlib.errors import ConfigError, TrainingDiverged
+from gptlib.errors import ConfigError, OutOfMemory, ProcessLost, TrainingDiverged
 from gptlib.training.distributed import all_reduce_mean, no_sync, unwrap_model
 from gptlib.training.metrics import Row
 from gptlib.training.optimizer import clip_gradients
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # CUDA's and Apple's words, the CPU's
+PEER_LOST = ("gloo", "Connection closed by peer", "Connection reset by peer")
 MicroBatch = tuple[Tensor, Tensor]  # x and y, (B, T) each
 
 
@@ -142,3 +146,48 @@ def seed_for_position(seed: int, position: int) -> int:
     save, nothing to restore, and the same for one process as for eight.
     """
     return int(np.random.SeedSequence((seed, position)).generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def explained(
+    step: int, config: TrainingConfig, context_length: int, saved_step: int
+) -> Iterator[None]:
+    """Within it, what goes wrong in a step becomes one line with its number and the way out.
+
+    Args:
+        saved_step: of the last checkpoint; 0 for none.
+
+    Raises:
+        TrainingDiverged, OutOfMemory, ProcessLost: in the place of what PyTorch raises.
+    """
+    kept = f"the checkpoint of step {saved_step} is intact" if saved_step else "none was saved"
+    try:
+        yield
+    except TrainingDiverged as error:
+        raise TrainingDiverged(f"step {step}: {error}") from error
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+            raise OutOfMemory(
+                f"step {step} ran out of memory with {config.batch_size} windows of "
+                f"{context_length:,} tokens at a time: {smaller_step(config, context_length)}; "
+                f"{kept}"
+            ) from error
+        if torch.distributed.is_initialized() and any(sign in str(error) for sign in PEER_LOST):
+            raise ProcessLost(
+                f"step {step}: another process has ended: run the same command again with "
+                f"--resume; {kept}"
+            ) from error
+        raise
+
+
+def smaller_step(config: TrainingConfig, context_length: int) -> str:
+    """Settings that need about half the memory for activations."""
+    if config.batch_size > 1:
+        return (
+            f"--batch-size {-(-config.batch_size // 2)} --accumulation {config.accumulation * 2} "
+            f"takes steps of the same size with half of them at a time"
+        )
+    return (
+        f"a batch cannot be smaller, so halve the context (--context-length "
+        f"{max(1, context_length // 2)}) or take a smaller model (--model)"
+    )
