@@ -16,7 +16,7 @@ FILES = {
     "distributed": "all_reduce_mean no_sync unwrap_model",
     "metrics": "Row best_validation curve read_metrics",
     "checkpoint": "load_checkpoint load_model",
-    "flops": "flops_per_token forward_flops peak_flops throughput",
+    "flops": "flops_per_token forward_flops peak_flops peak_memory throughput",
     "trainer": "Trainer",
 }
 

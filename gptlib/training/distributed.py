@@ -24,11 +24,11 @@ PATIENCE = datetime.timedelta(minutes=30)  # the first process may be validating
 
 def setup() -> None:
     """Join the other processes of ``torchrun``, each on its own GPU where there are GPUs."""
-    if dist.is_torchelastic_launched() and not dist.is_initialized():
-        on_gpu = torch.cuda.is_available()
-        if on_gpu:
-            torch.cuda.set_device(dist.get_node_local_rank())
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    if not dist.is_torchelastic_launched() or dist.is_initialized():
+        return
+    if on_gpu := torch.cuda.is_available():
+        torch.cuda.set_device(dist.get_node_local_rank())
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
 
 
 def cleanup() -> None:

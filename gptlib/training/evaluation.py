@@ -15,18 +15,11 @@ from gptlib.tokenizer import Tokenizer
 
 @torch.no_grad()
 def evaluate(model: GPT, data: TokenDataset, batch_size: int = 8) -> float:
-    """The mean loss over all targets of some windows, always in the same order.
+    """The mean loss over all targets of some windows, in nats per token.
 
-    Dropout is off and no random number is drawn, so evaluating more often changes nothing in
-    training; the model's train or eval mode is put back.
-
-    Args:
-        model: left in the mode in which it came.
-        data: n windows and their targets; every one is used.
-        batch_size: windows at a time; a last, smaller batch weighs by its tokens.
-
-    Returns:
-        Nats per token.
+    Every window is used, `batch_size` at a time; a last, smaller batch weighs by its tokens.
+    Dropout is off, no random number is drawn and the model's mode is put back, so evaluating
+    more often changes nothing in training.
     """
     total, n_targets = 0.0, 0
     with eval_mode(model):
@@ -39,32 +32,21 @@ def evaluate(model: GPT, data: TokenDataset, batch_size: int = 8) -> float:
 
 
 def subsample(data: TokenDataset, count: int) -> TokenDataset:
-    """`count` windows at even distances, always the same: a cheaper sample of a large split.
-
-    Args:
-        data: n windows.
-        count: how many to keep; 0, or more than there are, keeps all.
-    """
+    """`count` windows at even distances, always the same; 0 keeps all, as more than there are."""
     n = len(data)
     return data.subset(i * n // count for i in range(count)) if 0 < count < n else data
 
 
 def bits_per_byte(total_nats: float, n_bytes: int) -> float:
-    """The surprise of a text in bits, spread over its bytes: it compares any two models.
+    """The surprise of a text in bits, spread over its bytes; TextTooShort where there are none.
 
     Nats per token cannot compare two vocabularies: a token of four bytes says more than one of
-    two. The bytes of a text are the same for every model.
+    two. The bytes of a text are the same for every model, and about this many bits for each of
+    them could store the text: 8 for a model that thinks all bytes equally likely.
 
     Args:
         total_nats: the sum of −ln p over every token of the text, not their mean.
         n_bytes: the text's length in UTF-8.
-
-    Returns:
-        Bits per byte: 8 for a model that thinks all bytes equally likely. A text can be stored
-        in about this many bits for each of its bytes.
-
-    Raises:
-        TextTooShort: the text has no byte.
     """
     if n_bytes < 1:
         raise TextTooShort(f"{n_bytes} bytes have no bits per byte: give a text that is not empty")
@@ -97,16 +79,15 @@ class TextLoss:
 
 @torch.no_grad()
 def evaluate_text(model: GPT, tokenizer: Tokenizer, documents: Iterable[str]) -> TextLoss:
-    """Ask a model for every token of some documents, from the first to each document's end.
+    """Ask a model for every token of some documents, and for the end of each.
 
     A document is read after an end-of-text, as in training, so its first token is predicted too,
     and so is the end-of-text behind it: whoever stores documents must store where they end. One
-    that is longer than the context is read in parts, each after the last token of the part before
-    and nothing else, as training windows are. A tokenizer without an end-of-text leaves both out:
-    the first token only begins, and its bytes do not count. The model's mode is put back.
+    that is longer than the context is read in parts, each from nothing but the last token of the
+    part before. A tokenizer without an end-of-text leaves both ends out: the first token only
+    begins, and its bytes do not count.
 
-    The windows are those of lm-evaluation-harness (``loglikelihood_rolling``, with disjoint
-    windows); it leaves the document's end out.
+    lm-evaluation-harness reads the same windows (``loglikelihood_rolling``) without the end.
     """
     length, end = model.config.context_length, tokenizer.end_of_text
     ends = [] if end is None else [end]

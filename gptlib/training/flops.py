@@ -4,6 +4,7 @@ A multiplication and an addition are two floating-point operations (FLOPs), so a
 (m, k) @ (k, n) costs 2·m·k·n. Softmax, LayerNorm and GELU are left out: under a percent.
 """
 
+import math
 import platform
 import sys
 import time
@@ -70,16 +71,13 @@ def forward_flops(config: GPTConfig, context_length: int | None = None) -> dict[
 def throughput(
     tokens: int, seconds: float, flops_per_token: float, peak: float
 ) -> tuple[float, float]:
-    """How fast a step was, in two ways.
+    """Tokens per second, and utilization: the share of `peak` that went into the model.
 
     Args:
         tokens: of the whole step, all micro-batches and processes together.
         seconds: that it took.
         flops_per_token: see :func:`flops_per_token`.
         peak: FLOP/s of all devices together, see :func:`peak_flops`.
-
-    Returns:
-        Tokens per second, and utilization: the share of `peak` that went into the model.
     """
     rate = tokens / seconds
     return rate, rate * flops_per_token / peak
@@ -142,12 +140,8 @@ def device_name(device: torch.device) -> str:
 def peak_flops(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:
     """The most FLOP/s that a device reaches in matrix products, and where the figure is from.
 
-    A maker's figure where the GPU is in the table, else the best of some matrix products: takes
-    under half a second once, and draws no random number.
-
-    Args:
-        device: where the model trains.
-        dtype: the format of its matrix products.
+    A maker's figure where the GPU is in the table, else the best of some matrix products, which
+    take under a second once.
     """
     gpu = find_gpu(device_name(device))
     # With TF32 switched on, float32 products are faster than the table's float32.
@@ -159,40 +153,26 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:
 
 
 def measured_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a square matrix product large enough to take 10 ms, the best in 0.3 s.
-
-    The best, since whatever else the machine does only makes a product slower.
-    """
-    size, seconds = 256, 0.0
-    while seconds < 0.01 and size < 16_384:
-        size *= 2
-        matrix = torch.ones(size, size, device=device, dtype=dtype)
-        timed_product(matrix)  # the first one of a size sets its kernel up
-        seconds = timed_product(matrix)
-    spent = 0.0
+    """FLOP/s of the fastest of some square matrix products: other work only makes them slower."""
+    size, seconds, spent = 256, 0.0, 0.0
     while spent < 0.3:
-        again = timed_product(matrix)
-        spent, seconds = spent + again, min(seconds, again)
+        if seconds < 0.01 and size < 16_384:  # too short to be timed
+            size *= 2
+            matrix = torch.ones(size, size, device=device, dtype=dtype)
+            (matrix @ matrix)[0, 0].item()  # the first one of a size sets its kernel up
+            seconds, spent = math.inf, 0.0
+        started = time.perf_counter()
+        (matrix @ matrix)[0, 0].item()  # reading a number waits for the device
+        took = time.perf_counter() - started
+        spent, seconds = spent + took, min(seconds, took)
     return 2 * size**3 / seconds
 
 
-def timed_product(matrix: torch.Tensor) -> float:
-    """Seconds of one product of a square matrix with itself."""
-    started = time.perf_counter()
-    (matrix @ matrix)[0, 0].item()  # reading a number waits for the device
-    return time.perf_counter() - started
-
-
 def peak_memory(device: torch.device) -> int | None:
-    """The most bytes held at any moment since the process began.
+    """The most bytes held at any moment since the process began; None on Windows.
 
-    Args:
-        device: where the model trains.
-
-    Returns:
-        On a CUDA device, what its tensors took. Elsewhere, the process's resident memory: Python
-        and PyTorch's own code as well. None on Windows, which has no such record in the
-        standard library.
+    On a CUDA device, what its tensors took. Elsewhere, the process's resident memory: Python and
+    PyTorch's own code as well.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -214,10 +194,8 @@ def run_info(
 ) -> dict[str, Any]:
     """The first line of the metrics: what the curves cannot be read without.
 
-    Args:
-        dtype: the format of matrix products.
-        context_length: T, tokens in one window; it may be less than the model's.
-        corpus, tokenizer: named where they are known.
+    `dtype` is the format of matrix products, `context_length` T of the windows, which may be less
+    than the model's.
     """
     peak, source = peak_flops(model.device, dtype)
     where = {"device": device_name(model.device), "dtype": str(dtype).removeprefix("torch.")}
@@ -245,14 +223,7 @@ def run_info(
 def step_metrics(
     info: dict[str, Any], tokens: int, seconds: float, device: torch.device
 ) -> dict[str, Any]:
-    """What one step took, for its row of the metrics.
-
-    Args:
-        info: see :func:`run_info`.
-        tokens: in the step, over all processes.
-        seconds: from its first window to the new parameters.
-        device: where the model trains.
-    """
+    """What one step took, over all processes, for its row of the metrics."""
     rate, share = throughput(tokens, seconds, info["flops_per_token"], info["peak_flops"])
     return {
         "seconds": seconds,

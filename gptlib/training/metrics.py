@@ -28,12 +28,9 @@ Row = dict[str, Any]
 
 
 class MetricsLog:
-    """Rows in memory and, for a run with a folder, on disk.
+    """Rows in memory and, for a run with a folder, in its ``metrics.jsonl``.
 
-    Args:
-        run_folder: gets ``metrics.jsonl`` in place of any that is there; None keeps the rows in
-            memory alone.
-        rows: those of an earlier session to go on from.
+    `rows` are those of an earlier session to go on from; they take the place of a file there.
     """
 
     def __init__(self, run_folder: Path | None, rows: list[Row] | None = None) -> None:

@@ -13,15 +13,10 @@ FUSED = ("cpu", "cuda")  # devices on which every PyTorch from 2.10 on has AdamW
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW over a model's parameters in two groups; one that would be empty is left out.
+    """AdamW over any module's parameters in two groups, of which an empty one is left out.
 
-    Weight matrices and embeddings decay. Biases and LayerNorm's scales do not: they are few,
-    and pulling a scale towards 0 would switch its channel off. The tied head is the token
-    embedding, so it stands in its group once.
-
-    Args:
-        model: any module.
-        config: reads `learning_rate`, `betas` and `weight_decay`.
+    Weight matrices and embeddings decay. Biases and LayerNorm's scales do not: they are few, and
+    pulling a scale towards 0 would switch its channel off.
 
     Source: Loshchilov & Hutter 2019; the groups as in Brown et al. 2020's followers.
     """
@@ -72,12 +67,8 @@ def learning_rate_at(
         step: 0 for the first update.
         peak: the highest rate, reached at step `warmup_steps` − 1.
         floor: the rate from `total_steps` on; equal to `peak` it gives a constant rate.
-        warmup_steps: steps of the rise; its first step is above 0, since a rate of 0 would
-            waste a batch. 0 starts at the peak.
+        warmup_steps: steps of the rise, whose first is above 0; 0 starts at the peak.
         total_steps: where the cosine reaches the floor.
-
-    Returns:
-        A rate between 0 (not included) and `peak`.
 
     Source: Loshchilov & Hutter 2017 (cosine); Goyal et al. 2017, section 2.2 (warm-up).
     """
@@ -91,9 +82,8 @@ def learning_rate_at(
 
 def learning_rate_of(step: int, config: TrainingConfig) -> float:
     """The learning rate of one step under a run's settings; see :func:`learning_rate_at`."""
-    return learning_rate_at(
-        step, config.learning_rate, config.min_learning_rate, config.warmup_steps, config.steps
-    )
+    c = config
+    return learning_rate_at(step, c.learning_rate, c.min_learning_rate, c.warmup_steps, c.steps)
 
 
 def gradient_norm(model: nn.Module) -> Tensor:
@@ -103,9 +93,7 @@ def gradient_norm(model: nn.Module) -> Tensor:
 
 
 def gradient_norm_by_layer(model: nn.Module, scale: float = 1.0) -> dict[str, float]:
-    """The gradient's norm in each layer: the embeddings, every block, the final LayerNorm.
-
-    Squared and summed they give the square of :func:`gradient_norm`.
+    """The gradient's norm in each layer; their squares add up to that of :func:`gradient_norm`.
 
     Args:
         model: after a backward pass.
@@ -126,18 +114,13 @@ def layer_of(name: str) -> str:
 
 
 def clip_gradients(model: nn.Module, limit: float) -> tuple[float, float]:
-    """Shorten the gradient to `limit` if it is longer, without turning it.
-
-    Args:
-        model: its gradients are scaled in place.
-        limit: the largest norm that is let through.
+    """Shorten the gradient to `limit` if it is longer, in place, without turning it.
 
     Returns:
         The norm before and after.
 
     Raises:
-        TrainingDiverged: the norm is not finite. Scaling by it would make every gradient NaN,
-            so nothing has been changed.
+        TrainingDiverged: the norm is not finite, and nothing has been changed.
 
     Source: Pascanu et al. 2013, algorithm 1.
     """

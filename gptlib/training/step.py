@@ -58,11 +58,7 @@ class Precision:
         return torch.autocast(self.device_type, self.dtype, enabled=self.dtype is not torch.float32)
 
     def overflowed(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Divide the gradients by the scale, and adapt it: was it too large for this step?
-
-        Raises:
-            TrainingDiverged: even without a scale the gradient is not finite.
-        """
+        """Divide the gradients by the scale, and adapt it: was it too large for this step?"""
         scale = self.scaler.get_scale()
         self.scaler.unscale_(optimizer)  # notes whether all is finite
         self.scaler.update()
@@ -99,8 +95,7 @@ def training_step(
     Args:
         model: in train mode; gives the loss of (ids, targets).
         optimizer: over its parameters.
-        micro_batches: pairs (x, y) of one size; their gradients are averaged, which gives the
-            gradient of one batch of all of them in the memory of one of them.
+        micro_batches: of one size; their averaged gradient is that of one batch of all of them.
         learning_rate: of this step.
         clip_norm: the longest gradient that reaches the optimizer.
         precision: of matrix products; float32 by default.
@@ -140,11 +135,7 @@ def training_step(
 
 
 def seed_for_position(seed: int, position: int) -> int:
-    """The seed of everything random that happens to the windows after `position` others.
-
-    A function of the run's seed and the place in it, like the order of the windows: nothing to
-    save, nothing to restore, and the same for one process as for eight.
-    """
+    """The seed of all that is random to the windows after `position` others: nothing to save."""
     return int(np.random.SeedSequence((seed, position)).generate_state(1, np.uint64)[0])
 
 
@@ -154,8 +145,7 @@ def explained(
 ) -> Iterator[None]:
     """Within it, what goes wrong in a step becomes one line with its number and the way out.
 
-    Args:
-        saved_step: of the last checkpoint; 0 for none.
+    `saved_step` is that of the last checkpoint, 0 for none.
 
     Raises:
         TrainingDiverged, OutOfMemory, ProcessLost: in the place of what PyTorch raises.

@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests' folder
+
 import torch
 from small_run import CONFIG, trainer_of
 
