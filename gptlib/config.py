@@ -157,14 +157,14 @@ class TrainingConfig(Settings):
     sample_every: int = 0  # steps between sample texts; 0 writes none
     checkpoint_every: int = 0  # steps between checkpoints, beside each best one; 0: the last only
     autosave_minutes: float = 10.0  # minutes after which a checkpoint is due; 0 waits for none
-    layers_every: int = 0  # steps between gradient norms of every layer; 0 measures none
+    log_layers_every: int = 0  # steps between gradient norms of every layer; 0 measures none
     seed: int = 42  # of the parameters, the order of the windows, and dropout
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))  # JSON gives a list
         require_whole(self, "steps", "batch_size", "accumulation", "evaluate_every")
         require_whole(self, "warmup_steps", "sample_every", "checkpoint_every", "seed", least=0)
-        require_whole(self, "evaluate_batches", "layers_every", least=0)
+        require_whole(self, "evaluate_batches", "log_layers_every", least=0)
         require(
             0 <= self.min_learning_rate <= self.learning_rate and 0 < self.learning_rate <= 1,
             f"learning rates {self.min_learning_rate} to {self.learning_rate}: "
@@ -188,6 +188,12 @@ class TrainingConfig(Settings):
             self.autosave_minutes >= 0,
             f"autosave_minutes is {self.autosave_minutes}: use 0 or more",
         )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """See :meth:`Settings.from_dict`; files of earlier versions say ``layers_every``."""
+        new_names = {"layers_every": "log_layers_every"}
+        return super().from_dict({new_names.get(key, key): values[key] for key in values})
 
     def with_changes(self, **changes: Any) -> "TrainingConfig":
         """A copy with some fields changed and checked again."""

@@ -137,7 +137,7 @@ def looked_at(trained, step, key):
     """Whether a look at a step leaves a row with a key."""
     trained.run.log.rows.clear()
     trained.step = step
-    trained.look()
+    trained.evaluate_and_save()
     return any(key in row for row in trained.run.log.rows)
 
 
@@ -155,7 +155,7 @@ def batch_size(config, folder):
 
 
 def accumulation(config, folder):
-    places = trainer(config).places()
+    places = trainer(config).batch_positions()
     assert places == [number * config.batch_size for number in range(config.accumulation)]
 
 
@@ -238,10 +238,10 @@ def autosave_minutes(config, folder):
     assert run.overdue()
 
 
-def layers_every(config, folder):
-    assert "layer_norms" not in row_of(trainer(config), 4)
-    row = row_of(trainer(config.with_changes(layers_every=4)), 4)
-    total = math.hypot(*row["layer_norms"].values())
+def log_layers_every(config, folder):
+    assert "gradient_norms" not in row_of(trainer(config), 4)
+    row = row_of(trainer(config.with_changes(log_layers_every=4)), 4)
+    total = math.hypot(*row["gradient_norms"].values())
     assert total == pytest.approx(row["gradient_norm"], rel=1e-5)
 
 
@@ -253,7 +253,7 @@ def seed(config, folder):
 EFFECTS = [
     *(steps, batch_size, accumulation, learning_rate, min_learning_rate, warmup_steps),
     *(weight_decay, betas, clip_norm, precision, compile, evaluate_every, evaluate_batches),
-    *(sample_every, checkpoint_every, autosave_minutes, layers_every, seed),
+    *(sample_every, checkpoint_every, autosave_minutes, log_layers_every, seed),
 ]
 
 

@@ -13,10 +13,10 @@ from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.config import GPTConfig
 from gptlib.data.dataset import TokenDataset
+from gptlib.generation import eval_mode
 from gptlib.model import GPT
-from gptlib.training import evaluation
 from gptlib.training.metrics import Row, curve
-from gptlib.training.schedule import learning_rate_at
+from gptlib.training.optimizer import learning_rate_at
 
 NOTEBOOK = "05_pretraining_the_verdict"
 Pair = tuple[Tensor, Tensor]
@@ -290,16 +290,17 @@ def every_token(model: GPT, batches: list[Pair]) -> float:
     return sum(losses) / len(losses)
 
 
-def as_the_package(model: GPT, batches: list[Pair]) -> float:
+def by_the_models_own_loss(model: GPT, batches: list[Pair]) -> float:
     """The package's, batch by batch."""
-    total = sum(y.numel() * evaluation.evaluate(model, x, y) for x, y in batches)
+    with eval_mode(model), torch.no_grad():
+        total = sum(y.numel() * model(x, y).item() for x, y in batches)
     return total / sum(y.numel() for _, y in batches)
 
 
 EVALUATE = Exercise(
     *("evaluate", NOTEBOOK, evaluate, models_and_batches),
     mistakes=(left_in_eval, *mistakes(evaluate, EVALUATE_MISTAKES)),
-    also_right=(every_token, as_the_package),
+    also_right=(every_token, by_the_models_own_loss),
     given=left_in_eval,
     observe=loss_and_traces,
 )

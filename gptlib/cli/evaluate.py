@@ -25,9 +25,9 @@ def evaluate(
     reading = read_text(model, content)
     figures = {"perplexity": reading.perplexity, "bits_per_byte": reading.bits_per_byte}
     if as_json:
-        print(json.dumps(figures | {"tokens": reading.tokens, "bytes": reading.bytes}))
+        print(json.dumps(figures | {"tokens": reading.n_tokens, "bytes": reading.n_bytes}))
         return
-    tokens, n_bytes = counted(reading.tokens, "token"), counted(reading.bytes, "byte")
+    tokens, n_bytes = counted(reading.n_tokens, "token"), counted(reading.n_bytes, "byte")
     print(f"perplexity     {reading.perplexity:,.2f} per token, over {tokens}")
     print(f"bits per byte  {reading.bits_per_byte:.3f}, over {n_bytes}")
 

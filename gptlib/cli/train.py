@@ -89,7 +89,7 @@ def train(
     autosave_minutes: Annotated[
         float | None, typer.Option(help="Minutes after which a checkpoint is due; 0: none is.")
     ] = None,
-    layers_every: Annotated[
+    log_layers_every: Annotated[
         int | None, typer.Option(help="Steps between gradient norms of each layer; 0: none.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of parameters, order and dropout.")] = None,

@@ -1,13 +1,8 @@
 """What ``evaluate`` does: how well a model foretells a text."""
 
-import math
-from dataclasses import dataclass
-
-import torch
-
 from gptlib.commands.models import open_model
 from gptlib.errors import TextTooShort
-from gptlib.generation import token_log_probs
+from gptlib.training.evaluation import TextLoss, evaluate_text
 
 
 def counted(number: int, name: str) -> str:
@@ -15,43 +10,20 @@ def counted(number: int, name: str) -> str:
     return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How surprised a model was by a text."""
-
-    tokens: int  # that were foretold
-    bytes: int  # of the text that these tokens spell
-    nats: float  # in total
-
-    @property
-    def perplexity(self) -> float:
-        """Between how many equally likely tokens the model wavered, on average."""
-        return math.exp(self.nats / self.tokens)
-
-    @property
-    def bits_per_byte(self) -> float:
-        """What the text would cost, packed with this model; tokenizers can be compared by it."""
-        return self.nats / math.log(2) / self.bytes
-
-
-def read_text(source: str, text: str) -> Reading:
-    """Foretell a text in windows that move by half a context.
+def read_text(source: str, text: str) -> TextLoss:
+    """Foretell a text, read as one document; see :func:`evaluate_text`.
 
     Args:
         source: which model; see :func:`open_model`.
-        text: read as one document. A tokenizer with an end-of-text token sets it before the
-            first token, which is then foretold as well; without one, the first only begins.
+        text: a document, from its beginning to its end.
 
     Raises:
-        TextTooShort: there is no token to foretell.
+        TextTooShort: there is nothing to foretell.
     """
     model, tokenizer = open_model(source)
-    ids = tokenizer.encode(text)
-    before = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
-    foretold = ids if before else ids[1:]
-    if not foretold:
-        raise TextTooShort(
-            f"the text has {counted(len(ids), 'token')}: give at least {2 - len(before)}"
-        )
-    nats = -token_log_probs(model, torch.tensor([before + ids])).double().sum().item()
-    return Reading(len(foretold), len(tokenizer.decode_bytes(foretold)), nats)
+    loss = evaluate_text(model, tokenizer, [text])
+    if loss.n_bytes == 0:
+        least = 1 if tokenizer.end_of_text is not None else 2
+        tokens = counted(len(tokenizer.encode(text)), "token")
+        raise TextTooShort(f"the text has {tokens}: give at least {least}")
+    return loss

@@ -16,9 +16,9 @@ from gptlib.model import GPT
 from gptlib.pretrained.weights import import_model
 from gptlib.settings import resolve, with_budget
 from gptlib.tokenizer import Tokenizer
-from gptlib.training import parallel
+from gptlib.training import distributed
 from gptlib.training.metrics import best_validation
-from gptlib.training.progress import log_to
+from gptlib.training.run import log_to
 from gptlib.training.trainer import Trainer
 
 Settings = tuple[str, Path | None, dict[str, Any]]  # name, file, options; see settings.resolve
@@ -46,11 +46,11 @@ def train_model(
         f"max_minutes is {max_minutes}: it must be above 0",
     )
     started = time.monotonic()
-    parallel.begin()
+    distributed.setup()
     with first_speaks():
-        if out and out.exists() and not resume and parallel.rank() == 0:
+        if out and out.exists() and not resume and distributed.rank() == 0:
             raise RunExists(f"{out} exists: go on with its run (--resume) or give another folder")
-        if out is None and parallel.count() > 1:
+        if out is None and distributed.world_size() > 1:
             raise ConfigError("several processes need one folder for the run: give --out RUN")
         begun, own = begun_model(model_name, shape)
         shape_of_model = begun.config if begun else GPTConfig.named(model_name, **shape)
@@ -73,13 +73,13 @@ def train_model(
         folder = out or profile.new_run(Path(source.name).name)
         trainer = Trainer(model, train, validation, config, folder, tokenizer, source)
         if begun:
-            trainer.about["began_with"] = Path(model_name).resolve().name
+            trainer.run_info["began_with"] = Path(model_name).resolve().name
         print(f"format   {trainer.precision.reason}")
-        with log_to(folder / "train.log") if parallel.rank() == 0 else silence() as report:
+        with log_to(folder / "train.log") if distributed.rank() == 0 else silence() as report:
             trainer.report = report
             left = max_minutes and max_minutes - (time.monotonic() - started) / 60
             train_and_tell(trainer, folder, resume, left)
-    parallel.end()
+    distributed.cleanup()
 
 
 def begun_model(name: str, shape: dict[str, Any]) -> tuple[GPT | None, Tokenizer | None]:
@@ -147,7 +147,7 @@ def show(name: str, config: TrainingConfig) -> None:
 @contextlib.contextmanager
 def first_speaks() -> Iterator[None]:
     """Let only the first of several processes print."""
-    if parallel.rank() == 0:
+    if distributed.rank() == 0:
         yield
         return
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):

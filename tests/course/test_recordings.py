@@ -335,7 +335,7 @@ def test_a_bundled_recording_begins_as_todays_code_does():
     recorded = load_recording("09-sample-story")
     assert ALPHABET.name == recorded.tokenizer
     data = [TokenDataset(ALPHABET.encode(part[0]), 64) for part in split_documents(STORY.documents)]
-    config = TrainingConfig.from_dict(recorded.training).with_changes(layers_every=0)
+    config = TrainingConfig.from_dict(recorded.training).with_changes(log_layers_every=0)
     model = GPT(GPTConfig.from_dict(recorded.model), seed=config.seed)
     one = trainer.Trainer(model, *data, config, tokenizer=ALPHABET, corpus=STORY)
     rows = one.train(until=2 * recorded.block)

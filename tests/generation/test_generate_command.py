@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import re
 import sys
 
@@ -14,8 +13,9 @@ from gptlib import cli
 from gptlib.cli.generate import read_prompt
 from gptlib.commands.models import open_model
 from gptlib.errors import CheckpointError, CorpusError
-from gptlib.generation import generate_text, token_log_probs
+from gptlib.generation import generate_text
 from gptlib.pretrained.weights import hf_name, transpose_conv1d
+from gptlib.training import evaluate_text
 
 CONTEXT = 24
 
@@ -120,24 +120,17 @@ def test_a_folder_without_a_tokenizer_says_what_is_missing(folder, tmp_path):
 # --- evaluate --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("part", [slice(-14, -9), slice(None)])
-def test_perplexity_and_bits_per_byte_are_those_of_the_scores(
-    part, text, gptlib, folder, tokenizer, tmp_path
-):
-    text = text[part]
+def test_evaluate_gives_the_figures_of_evaluate_text(text, gptlib, folder, tokenizer, tmp_path):
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     exit_code, out, _ = gptlib("evaluate", tmp_path / "text.txt", "--json")
-    found, ids = json.loads(out), tokenizer.encode(text)
+    found, loss = json.loads(out), evaluate_text(open_model(str(folder))[0], tokenizer, [text])
     assert exit_code == 0
-    whole = torch.tensor([[tokenizer.end_of_text, *ids]])
-    nats = -float(token_log_probs(open_model(str(folder))[0], whole).sum())
-    assert (found["tokens"], found["bytes"]) == (len(ids), len(text.encode()))
-    assert found["perplexity"] == pytest.approx(math.exp(nats / len(ids)), rel=1e-4)
-    bits = nats / math.log(2) / len(text.encode())
-    assert found["bits_per_byte"] == pytest.approx(bits, rel=1e-4)
+    assert (found["tokens"], found["bytes"]) == (loss.n_tokens, len(text.encode()))
+    assert found["perplexity"] == pytest.approx(loss.perplexity, rel=1e-4)
+    assert found["bits_per_byte"] == pytest.approx(loss.bits_per_byte, rel=1e-4)
     _, said, _ = gptlib("evaluate", "-", stdin=text)
-    assert f"{found['perplexity']:,.2f} per token, over {len(ids):,} tokens" in said
-    assert f"{bits:.3f}, over" in said
+    assert f"{found['perplexity']:,.2f} per token, over {loss.n_tokens:,} tokens" in said
+    assert f"{loss.bits_per_byte:.3f}, over" in said
 
 
 def test_texts_that_cannot_be_evaluated_are_one_line(gptlib, tmp_path):
@@ -148,7 +141,7 @@ def test_texts_that_cannot_be_evaluated_are_one_line(gptlib, tmp_path):
         assert "or - for standard input" in err or place.exists()
     exit_code, _, err = gptlib("evaluate", "-", stdin="")
     assert exit_code == 2 and "the text has 0 tokens: give at least 1" in err
-    assert "over 1 token\n" in gptlib("evaluate", "-", stdin="a")[1]
+    assert "over 1 byte\n" in gptlib("evaluate", "-", stdin="a")[1]
 
 
 def test_a_file_is_read_as_training_reads_it(gptlib, tmp_path):
