@@ -11,7 +11,7 @@ from gptcourse.exercises.exercise import LONGEST, Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.data.corpora import load_corpus
 from gptlib.tokenizer import BPETokenizer, Tokenizer, bpe, decode_stream
-from gptlib.tokenizer.vocabulary import BytePair
+from gptlib.tokenizer.vocabulary import BytePair, check_merges
 
 NOTEBOOK = "01_tokenization"
 Token = TypeVar("Token", int, bytes)  # exercise 1.1 merges ids, 1.2 the tokens themselves
@@ -242,10 +242,7 @@ gluing the youngest merge first: the smallest rank is the oldest one.
 
 def encode_piece_as_the_package(piece: bytes, ranks: Ranks) -> list[bytes]:
     """The package's own, which counts in ids, with its answer written in bytes."""
-    merges = sorted(ranks, key=ranks.__getitem__)
-    tokens = [bytes([byte]) for byte in range(256)] + [left + right for left, right in merges]
-    ids = {token: token_id for token_id, token in enumerate(tokens)}
-    merged = {(ids[left], ids[right]): ids[left + right] for left, right in merges}
+    tokens, merged = check_merges(sorted(ranks, key=ranks.__getitem__))
     return [tokens[token_id] for token_id in bpe.encode_piece(piece, merged)]
 
 
@@ -479,11 +476,6 @@ def by_leftovers(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
         yield left.decode(errors="replace")
 
 
-def by_iterdecode(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """Python's own generator of this kind."""
-    yield from codecs.iterdecode((tokenizer.decode_bytes([i]) for i in ids), "utf-8", "replace")
-
-
 DECODE_STREAM = Exercise(
     *("decode_stream", NOTEBOOK, decode_stream, decode_stream_cases),
     mistakes=(
@@ -492,7 +484,12 @@ DECODE_STREAM = Exercise(
         until_no_sign,
         *mistakes(until_no_sign, WAITING_MISTAKES),
     ),
-    also_right=(by_leftovers, by_iterdecode),
+    also_right=(
+        by_leftovers,
+        lambda tokenizer, ids: codecs.iterdecode(
+            (tokenizer.decode_bytes([token_id]) for token_id in ids), "utf-8", "replace"
+        ),
+    ),
     given=token_by_token,
     observe=text_shown,
 )

@@ -23,7 +23,7 @@ def prove(exercises: Iterable[Exercise], say: Callable[[str], None] = print) -> 
         started, name = time.perf_counter(), exercise.name
         mistakes, rights = exercise.mistakes, (exercise.right, *exercise.also_right)
         accepted = [each for each in mistakes if judge(exercise, each).passed]
-        rejected = [each for each in rights if not judge(exercise, each).passed]
+        rejected = [i for i, each in enumerate(rights) if not judge(exercise, each).passed]
         say(
             f"{exercise.notebook:<34} {name:<24} "
             f"{len(mistakes) - len(accepted):>2} of {len(mistakes):<2}        "
@@ -31,7 +31,7 @@ def prove(exercises: Iterable[Exercise], say: Callable[[str], None] = print) -> 
             f"{time.perf_counter() - started:>5.2f}"
         )
         faults += [f"{name} accepts the mistake {each.__name__}" for each in accepted]
-        faults += [f"{name} rejects {each.__name__}, which is right" for each in rejected]
+        faults += [f"{name} rejects right answer {i}, {rights[i].__name__}" for i in rejected]
         faults += [] if mistakes else [f"{name} knows no mistake"]
         checks, wrong, right = checks + 1, wrong + len(mistakes), right + len(rights)
     for fault in faults:

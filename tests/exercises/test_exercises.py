@@ -1,11 +1,14 @@
 """Every check is proved: it rejects the known mistakes, each by its name, and accepts the rest."""
 
 import inspect
+import random
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import planted_exercises
 import pytest
+import torch
 from course_notebooks import write
 from planted_exercises import total, without_last
 from typer.testing import CliRunner
@@ -22,12 +25,15 @@ EVERY = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 
 @EVERY
 def test_known_mistakes_are_told_what_they_look_like_and_right_answers_are_accepted(exercise):
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
     for mistake in exercise.mistakes:
         verdict = judge(exercise, mistake)
         said = GIVEN if mistake is exercise.given else sentence(mistake)
         assert verdict.done and not verdict.passed and verdict.message.endswith(said), said
     for function in (exercise.right, *exercise.also_right):
         assert judge(exercise, function).passed, judge(exercise, function)
+    assert torch.equal(before[0], torch.get_rng_state())  # nothing that others draw was drawn
+    assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())
 
 
 @EVERY
@@ -70,7 +76,7 @@ TOTAL, BLIND = PLANTED["total"], replace(PLANTED["total"], mistakes=(total,))
         (
             [replace(TOTAL, also_right=(without_last,))],
             False,
-            "FAILED: total rejects without_last, which is right",
+            "FAILED: total rejects right answer 1, without_last",
         ),
         ([replace(TOTAL, mistakes=())], False, "FAILED: total knows no mistake"),
         ([], False, "notebook"),

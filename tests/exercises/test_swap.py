@@ -1,5 +1,7 @@
 """The learner's own part inside the tested model: right ones pass, wrong ones are named."""
 
+import sys
+
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -18,7 +20,7 @@ def said(capsys, **parts):
     return figure, capsys.readouterr().out
 
 
-class MyAttention(nn.Module):
+class Attention(nn.Module):
     """Right, in another style than the package's."""
 
     def __init__(self, config):
@@ -41,28 +43,30 @@ class MyAttention(nn.Module):
         return self.projection(gathered.flatten(2))
 
 
-def part(base, forward, **methods):
-    """A class derived from a part, with a forward of its own."""
-    return type("Mine", (base,), {"forward": forward, **methods})
+BASES = {"attention": Attention, "mlp": MLP, "layer_norm": LayerNorm, "block": Block}
+FORWARD, INIT = "forward(self, x)", "__init__(self, config)"
+NAMES = {"layer_norm": layer_norm, "gelu": gelu, "torch": torch, "nn": nn, "sys": sys}
 
 
-def my_block(self, x):
-    gathered = self.attention(self.ln_1(x))
-    return self.mlp(self.ln_2(gathered + x)) + gathered + x
+def mine(kind, body, method=FORWARD, base=None):
+    """A learner's class: a part with one method of its own."""
+    space = {**NAMES, "Base": base or BASES[kind], "calls": []}
+    exec(f"class Mine(Base):\n  def {method}:\n    {body}", space)
+    return {kind: space["Mine"]}
 
 
 RIGHT = {
-    "attention": MyAttention,
-    "mlp": part(MLP, lambda self, x: self.projection(gelu(self.expand(x)))),
-    "layer_norm": part(LayerNorm, lambda s, x: layer_norm(x, s.weight, s.bias, s.epsilon)),
-    "block": part(Block, my_block),
+    "attention": "return super().forward(x)",
+    "mlp": "return self.projection(gelu(x @ self.expand.weight.T + self.expand.bias))",
+    "layer_norm": "return layer_norm(x, self.weight, self.bias, self.epsilon)",
+    "block": "y = self.attention(self.ln_1(x)); return self.mlp(self.ln_2(x + y)) + y + x",
 }
 
 
 @pytest.mark.parametrize("kind", RIGHT)
 def test_a_right_part_in_another_style_has_the_same_logits_and_the_same_curve(capsys, kind):
-    figure, out = said(capsys, **{kind: RIGHT[kind]})
-    assert out.startswith(f"✓ swap: {RIGHT[kind].__name__} does what")
+    figure, out = said(capsys, **mine(kind, RIGHT[kind]))
+    assert out.startswith("✓ swap: Mine does what")
     assert out.count(": 0.0000\n") == 4  # three shapes, and the curves
     assert "the logits before it stay the same" in out
     ours, yours = (line.split()[2:] for line in out.splitlines()[-3:-1])
@@ -70,112 +74,44 @@ def test_a_right_part_in_another_style_has_the_same_logits_and_the_same_curve(ca
     assert isinstance(figure, Figure) and len(figure.axes[0].lines) == 2
 
 
-class NoMask(MyAttention):
-    def weights(self, scores):
-        return scores.softmax(dim=-1)
-
-
-class NoScale(MyAttention):
-    def weights(self, scores):
-        return super().weights(scores * self.projection.weight.shape[0] ** 0.5)
-
-
-def erf(self, config):
-    MLP.__init__(self, config)
-    self.gelu = nn.GELU()  # off by 5e-4 at most
-
-
-def cut_off(self, x):
-    """The logits are right, and its attention never learns."""
-    x = x + self.attention(self.ln_1(x)).detach()
-    return x + self.mlp(self.ln_2(x))
+WEIGHTS = "weights(self, scores)"
+NO_SCALE = "return super().weights(scores * self.projection.weight.shape[0] ** 0.5)"
+NO_EPSILON = "return layer_norm(x, self.weight, self.bias, 0)"
+ERF = "super().__init__(config); self.gelu = nn.GELU()"  # off by 5e-4 at most
+CUT_OFF = "x = x + self.attention(self.ln_1(x)).detach(); return x + self.mlp(self.ln_2(x))"
 
 
 @pytest.mark.parametrize(
-    ("kind", "wrong", "equal_shapes", "future"),
+    ("part", "equal_shapes", "future"),
     [
-        ("attention", NoMask, 1, "change too"),  # a text of one token has no future
-        ("attention", NoScale, 1, "stay the same"),
-        ("layer_norm", part(LayerNorm, lambda s, x: layer_norm(x, s.weight, s.bias, 0)), 1, "stay"),
-        ("mlp", part(MLP, MLP.forward, __init__=erf), 0, "stay the same"),
-        ("block", part(Block, cut_off), 3, "stay the same"),
+        (mine("attention", "return scores.softmax(dim=-1)", WEIGHTS), 1, "change too"),
+        (mine("attention", NO_SCALE, WEIGHTS), 1, "stay the same"),
+        (mine("layer_norm", NO_EPSILON), 1, "stay the same"),
+        (mine("mlp", ERF, INIT), 0, "stay the same"),
+        (mine("block", CUT_OFF), 3, "stay the same"),  # the logits are right, it never learns
     ],
 )
-def test_a_part_that_runs_but_differs_is_rejected_and_still_trained(
-    capsys, kind, wrong, equal_shapes, future
-):
-    figure, out = said(capsys, **{kind: wrong})
-    assert out.startswith(f"✗ swap: {wrong.__name__} does not do what")
-    assert f"the logits before it {future}" in out and isinstance(figure, Figure)
-    assert out.count(": 0.0000\n") == equal_shapes
+def test_a_part_that_differs_is_rejected_and_still_trained(capsys, part, equal_shapes, future):
+    figure, out = said(capsys, **part)
+    assert out.startswith("✗ swap: Mine does not do what") and isinstance(figure, Figure)
+    assert f"the logits before it {future}" in out and out.count(": 0.0000\n") == equal_shapes
     furthest = next(line for line in out.splitlines() if "of the losses" in line)
     assert float(furthest.split()[-1]) > 0
     assert ("is a gradient cut off" in out) == (equal_shapes == 3)
 
 
-class ThreeLayers(nn.Module):
-    def __init__(self, config):
-        super().__init__()
-        self.query = nn.Linear(config.width, config.width)
-
-
-class OneMore(MLP):
-    def __init__(self, config):
-        super().__init__(config)
-        self.gate = nn.Linear(1, 1)
-
-
-class ThreeTimes(MLP):
-    def __init__(self, config):
-        super().__init__(config)
-        self.expand = nn.Linear(config.width, 3 * config.width)
-
-
-class Lazy(nn.Module):
-    def __init__(self, config):
-        super().__init__()
-        self.expand = nn.LazyLinear(4 * config.width)
-
-
-class NotStarted(nn.Module):
-    def __init__(self, config):
-        pass
-
-
-class FailsLater(MLP):
-    """Works three times in all, then no more."""
-
-    calls = 0
-
-    def forward(self, x):
-        FailsLater.calls += 1
-        if FailsLater.calls > 3:
-            raise SystemExit("enough")
-        return super().forward(x)
-
-
-def multiplies_itself(self, x):
-    return x @ x
-
-
-def fails_in_training(self, x):
-    if self.training:
-        raise ValueError("only\nnow")
-    return MLP.forward(self, x)
-
-
-def in_place(self, x):
-    x += self.attention(self.ln_1(x))
-    return x + self.mlp(self.ln_2(x))
-
-
-def none_allowed(self, scores):  # nothing before the first position: a row of −∞ alone
-    T = scores.shape[-1]
-    return scores.masked_fill(torch.ones(T, T).triu().bool(), float("-inf")).softmax(dim=-1)
-
-
-FAILS = part(MyAttention, multiplies_itself)
-LINE = multiplies_itself.__code__.co_firstlineno + 1
+NOTHING_SEEN = (
+    "return scores.masked_fill(torch.ones_like(scores).triu() > 0, -torch.inf).softmax(-1)"
+)
+NO_QKV = "super().__init__(); self.query = nn.Linear(config.width, config.width)"
+ONE_MORE = "super().__init__(config); self.gate = nn.Linear(1, 1)"
+THREE_TIMES = "super().__init__(config); self.expand = nn.Linear(config.width, 3 * config.width)"
+LAZY = "super().__init__(); self.expand = nn.LazyLinear(4 * config.width)"
+IN_PLACE = "x += self.attention(self.ln_1(x)); return x + self.mlp(self.ln_2(x))"
+THRICE = "calls.append(x); return super().forward(x) if len(calls) < 4 else sys.exit('enough')"
+IN_TRAINING = "return x if self.training and x.view('only') else super().forward(x)"
+GROWS = "return super().forward(x) * (torch.inf if self.training else 1)"
+FAILS = mine("attention", "\n    return x @ x")
 
 
 @pytest.mark.parametrize(
@@ -183,53 +119,35 @@ LINE = multiplies_itself.__code__.co_firstlineno + 1
     [
         ({}, "came nothing: give one of attention=, mlp=, layer_norm=, block="),
         ({"mlp": MLP, "block": Block}, "came mlp=, block=: give one of"),
-        ({"atention": MyAttention}, "came atention=: give one of"),
+        ({"atention": Attention}, "came atention=: give one of"),
         ({"mlp": LayerNorm(3)}, "mlp= came LayerNorm: give the name of your class"),
         ({"mlp": gelu}, "mlp= came function: give the name of your class"),
         ({"mlp": int}, "mlp= came the class int: give the name of your class, an nn.Module"),
+        (mine("attention", "return x[:, -1]"), "expected shape (2, 9, 12), came (2, 12)"),
+        (mine("attention", NOTHING_SEEN, WEIGHTS), "of 216 numbers that came are NaN or infinite"),
+        (FAILS, "RuntimeError in line 4 of your cell, for an input of (2, 9, 12): Expected size"),
         (
-            {"attention": part(MyAttention, lambda self, x: MyAttention.forward(self, x)[:, -1])},
-            "expected shape (2, 9, 12), came (2, 12)",
-        ),
-        (
-            {"attention": part(MyAttention, MyAttention.forward, weights=none_allowed)},
-            "of 216 numbers that came are NaN or infinite",
-        ),
-        (
-            {"attention": FAILS},
-            f"RuntimeError in line {LINE} of your cell, for an input of (2, 9, 12): Expected size",
-        ),
-        (
-            {"mlp": part(MLP, lambda self, x: None)},
+            mine("mlp", "self.expand(x)"),
             "expected a tensor of shape (2, 9, 12), came None (is the return missing?)",
         ),
         (
-            {"attention": ThreeLayers},
+            mine("attention", NO_QKV, INIT, nn.Module),
             "the parameter qkv.weight of CausalSelfAttention is missing: yours are query.weight,",
         ),
-        ({"mlp": OneMore}, "MLP has no parameter gate.weight: its own are expand.weight, expand"),
+        (mine("mlp", ONE_MORE, INIT), "MLP has no parameter gate.weight: its own are expand."),
         (
-            {"mlp": ThreeTimes},
+            mine("mlp", THREE_TIMES, INIT),
             "the parameter expand.weight: expected shape (48, 12), came (36, 12)",
         ),
-        ({"block": part(Block, in_place)}, "it writes into its input"),
-        (
-            {"block": part(nn.Module, None, __init__=lambda self: nn.Module.__init__(self))},
-            "TypeError, when it is made: ",
-        ),
-        (
-            {"mlp": part(MLP, lambda self, x: MLP.forward(self, x).half())},
-            "expected torch.float32, came torch.float16",
-        ),
-        ({"mlp": part(MLP, lambda s, x: (x > 0) @ s.expand.weight.T.bool())}, "for 'Bool'"),
-        ({"mlp": part(MLP, fails_in_training)}, "of your cell, while training: only"),
-        ({"mlp": FailsLater}, "of your cell, inside the model: enough"),
-        ({"mlp": NotStarted}, "AttributeError, inside the model: 'NotStarted' object has no"),
-        ({"mlp": Lazy}, "inside the model: "),
-        (
-            {"mlp": part(MLP, lambda s, x: MLP.forward(s, x) * (torch.inf if s.training else 1))},
-            "the loss of step 1 is nan",
-        ),
+        (mine("block", IN_PLACE), "it writes into its input"),
+        (mine("block", "pass", "__init__(self)"), "TypeError, when it is made: Mine.__init__() "),
+        (mine("mlp", "return x.half()"), "expected torch.float32, came torch.float16"),
+        (mine("mlp", "return (x > 0) @ self.expand.weight.T.bool()"), "not implemented for 'Bool'"),
+        (mine("mlp", IN_TRAINING), "in line 3 of your cell, while training: "),
+        (mine("mlp", THRICE), "of your cell, inside the model: enough"),
+        (mine("mlp", "pass", INIT, nn.Module), "AttributeError, inside the model: 'Mine' object"),
+        (mine("mlp", LAZY, INIT, nn.Module), "inside the model: "),
+        (mine("mlp", GROWS), "the loss of step 1 is nan"),
     ],
 )
 def test_a_wrong_call_or_a_part_that_cannot_go_on_is_named_in_one_line(capsys, parts, sentence):
@@ -238,32 +156,23 @@ def test_a_wrong_call_or_a_part_that_cannot_go_on_is_named_in_one_line(capsys, p
     assert out.startswith("✗ swap: ") and sentence in out and out.count("\n") == 1
 
 
-class Stub(nn.Module):
-    def __init__(self, config):
-        super().__init__()
-        raise NotImplementedError
+@pytest.mark.parametrize("method", [FORWARD, INIT])
+def test_a_stub_is_not_done_yet(capsys, method):
+    part = mine("attention", "raise NotImplementedError('not done yet')", method)
+    assert said(capsys, **part) == (None, "· swap: not done yet\n")
 
 
-def stub(self, x):
-    raise NotImplementedError("not done yet")
+DRAWS = mine("attention", "return super().forward(x) + torch.rand_like(x)")
 
 
-@pytest.mark.parametrize("attention", [Stub, part(MyAttention, stub)])
-def test_a_stub_is_not_done_yet(capsys, attention):
-    assert said(capsys, attention=attention) == (None, "· swap: not done yet\n")
-
-
-DRAWS = part(MyAttention, lambda s, x: MyAttention.forward(s, x) + torch.rand_like(x))
-
-
-@pytest.mark.parametrize("attention", [DRAWS, FAILS])
-def test_nothing_outside_is_changed_and_what_was_drawn_outside_changes_nothing(capsys, attention):
+@pytest.mark.parametrize("part", [DRAWS, FAILS])
+def test_nothing_outside_is_changed_and_what_was_drawn_outside_changes_nothing(capsys, part):
     torch.manual_seed(7)
     before, forward = torch.random.get_rng_state(), CausalSelfAttention.forward
     with torch.no_grad():
-        out = said(capsys, attention=attention)[1]
+        out = said(capsys, **part)[1]
         assert not torch.is_grad_enabled()
     assert torch.equal(torch.random.get_rng_state(), before)
     assert CausalSelfAttention.forward is forward
     torch.rand(1)
-    assert said(capsys, attention=attention)[1] == out
+    assert said(capsys, **part)[1] == out
