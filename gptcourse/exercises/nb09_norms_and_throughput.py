@@ -224,8 +224,7 @@ def steps() -> Iterator[Case]:
         ((8, 5, 128), 2.5, 855e6, 3.12e14),
         ((3, 1, 50), 0.02, 4e5, 1e10),
     ):
-        A, B, T = shape
-        yield Case(f"A {A}, B {B}, T {T}", (shape, *others))
+        yield Case("A {}, B {}, T {}".format(*shape), (shape, *others))
 
 
 def accumulation_forgotten(
