@@ -61,8 +61,10 @@ def read_submission(path: Path | None, exercises: list[str]) -> Submission:
     if path is None:
         return Submission(handed_in=False)
     try:
-        problem = wrong_file(path, None, LARGEST)
-        problem = problem or ("" if path.stat().st_size else "it is empty")
+        size = path.lstat().st_size
+        problem = wrong_file(path) or ("" if size else "it is empty")
+        if size > LARGEST:
+            problem = f"{path.name} has {size:,} bytes, not at most {LARGEST:,}"
         sources = [] if problem else code_sources(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError, RecursionError, MemoryError) as wrong:
         problem = f"it is no notebook ({type(wrong).__name__}: {wrong})"
