@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import shutil
-import stat
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,6 @@ from safetensors import SafetensorError
 from gptlib.errors import Damaged, DownloadError, FolderError
 
 BLOCK = 1 << 20  # bytes read at a time: large files never stand in memory whole
-LARGEST_MANIFEST = 8 << 20  # bytes: some 40,000 files
 
 
 @contextmanager
@@ -63,9 +61,8 @@ def lock(path: str | Path, timeout: float = 600.0) -> Iterator[None]:
 
     Waits `timeout` seconds for another, long, as it may be downloading; then filelock.Timeout.
     """
-    place = Path(f"{path}.lock")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(place, timeout=timeout):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{path}.lock", timeout=timeout):
         yield
 
 
@@ -182,7 +179,7 @@ def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """The content of a manifest, once its hash has been checked; raises Damaged."""
-    if wrong := wrong_file(path, None, LARGEST_MANIFEST):
+    if wrong := wrong_file(path):
         raise Damaged(wrong)
     try:
         text = path.read_bytes()
@@ -205,24 +202,16 @@ def check_files(manifest: Path, sizes: Mapping[str, int]) -> None:
     if names := ", ".join(repr(name) for name in sorted(found ^ {manifest.name, *sizes})[:3]):
         raise Damaged(f"files {names} are missing or added (remove what was added)")
     for name, size in sizes.items():
-        if wrong := wrong_file(manifest.with_name(name), size, size):
+        if wrong := wrong_file(manifest.with_name(name), size):
             raise Damaged(wrong)
 
 
-def wrong_file(path: Path, size: int | None, most: int) -> str | None:
-    """What is said against a link, a pipe or a device, which could block or lead elsewhere, or
-    against a file of another `size`, or of more than `most` bytes where that is None.
-    """
-    try:
-        facts = path.lstat()
-    except OSError as error:
-        return f"{path.name} cannot be read ({error.strerror})"
-    if not stat.S_ISREG(facts.st_mode):
+def wrong_file(path: Path, size: int | None = None) -> str | None:
+    """What is said against a link, which could lead elsewhere, a pipe, or another size."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
         return f"{path.name} is not a plain file"
-    if size is not None and facts.st_size != size:
-        return f"{path.name} has {facts.st_size:,} bytes, not {size:,}"
-    if size is None and facts.st_size > most:
-        return f"{path.name} has {facts.st_size:,} bytes, not at most {most:,}"
+    if size is not None and path.stat().st_size != size:
+        return f"{path.name} has {path.stat().st_size:,} bytes, not {size:,}"
     return None
 
 
@@ -240,7 +229,7 @@ def read_file(path: Path, sha256: str) -> bytes:
 def download(
     url: str, path: str | Path, sha256: str, tries: int = 3, timeout: float = 30.0
 ) -> Path:
-    """Fetch a file whose content is known beforehand; what does not match is never kept.
+    """Fetch a small file whose content is known beforehand; what does not match is never kept.
 
     Args:
         url: where it is.
@@ -252,49 +241,26 @@ def download(
     Raises:
         DownloadError: what came instead, after the last try; nothing was written.
     """
-    path = Path(path)
+    path, reason = Path(path), ""
     with lock(path):
-        for attempt in range(1, tries + 1):
-            if path.is_file() and sha256_of(path) == sha256:
-                return path
+        if path.is_file() and sha256_of(path) == sha256:
+            return path
+        for _ in range(tries):
             try:
-                fetch(url, path, sha256, timeout)
-            except (DownloadError, http.client.HTTPException, OSError) as error:
-                if attempt == tries:
-                    often = "once" if tries == 1 else f"{tries} times"
-                    reason = what_came(error, timeout)
-                    raise DownloadError(f"{url}, asked {often}: {reason}") from error
-            else:
-                return path
-    raise AssertionError("unreachable: the last try returns or raises")
-
-
-def fetch(url: str, path: Path, sha256: str, timeout: float) -> None:
-    """One try: stream into a temporary file, check it, and only then let it take its name."""
-    with urllib.request.urlopen(url, timeout=timeout) as answer, atomic_write(path) as file:
-        expected = answer.headers.get("Content-Length")
-        digest, received, start = hashlib.sha256(), 0, b""
-        while block := answer.read(BLOCK):
-            start = start or block[:200]
-            received += len(block)
-            digest.update(block)
-            file.write(block)
-        if expected is not None and received < int(expected):
-            raise DownloadError(f"cut short after {received:,} of {int(expected):,} bytes")
-        if digest.hexdigest() != sha256:
-            found = f"{received:,} bytes with sha256 {digest.hexdigest()[:12]}…"
-            if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-                found = f"an HTML page ({received:,} bytes), perhaps a login or error page,"
-            raise DownloadError(f"{found} came instead of the file with sha256 {sha256[:12]}…")
-
-
-def what_came(error: Exception, timeout: float) -> str:
-    """The reason in one line, in words rather than in a class name where we know better."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server answered HTTP {error.code} {error.reason}"
-    if isinstance(error, TimeoutError):
-        return f"no answer within {timeout:g} seconds"
-    if isinstance(error, http.client.IncompleteRead):
-        return f"cut short after {len(error.partial):,} bytes"
-    reason = str(getattr(error, "reason", error)) or type(error).__name__
-    return " ".join(reason.split())
+                with urllib.request.urlopen(url, timeout=timeout) as answer:
+                    content = answer.read()
+                if hashlib.sha256(content).hexdigest() == sha256:
+                    with atomic_write(path) as file:
+                        file.write(content)
+                    return path
+                page = content[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+                found = "an HTML page, perhaps to log in," if page else f"{len(content):,} bytes"
+                reason = f"{found} came instead of the file with sha256 {sha256[:12]}…"
+            except http.client.IncompleteRead as error:
+                whole = len(error.partial) + (error.expected or 0)
+                reason = f"cut short after {len(error.partial):,} of {whole:,} bytes"
+            except TimeoutError:
+                reason = f"no answer within {timeout:g} seconds"
+            except (http.client.HTTPException, OSError) as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+    raise DownloadError(f"{url}, tried {tries} times: {reason}")

@@ -184,9 +184,10 @@ def read_submission(path: Path, exercises: list[str]) -> tuple[dict[str, str], l
     Raises CourseError where it cannot be read.
     """
     try:
-        problem = wrong_file(path, None, LARGEST)
-        if problem or not path.stat().st_size:
-            raise ValueError(problem or "it is empty")
+        if problem := wrong_file(path):
+            raise ValueError(problem)
+        if not 0 < (size := path.stat().st_size) <= LARGEST:
+            raise ValueError(f"it has {size:,} bytes, not 1 to {LARGEST:,}")
         cells = [cell for cell in json.loads(path.read_bytes())["cells"] if isinstance(cell, dict)]
         code = [cell.get("source") for cell in cells if cell.get("cell_type") == "code"]
         sources = ["".join(source or "") for source in code]

@@ -129,11 +129,11 @@ def test_a_second_try_mends_a_first_that_failed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (good(b"other"), "5 bytes with sha256"),
+        (good(b"other"), "5 bytes came instead of the file with sha256"),
         ((200, CONTENT[:5000], len(CONTENT)), "cut short after 5,000 of 256,000 bytes"),
         (good(b"\n<!DOCTYPE html><html>log in</html>"), "HTML page"),
-        (good(b"no", 404), "HTTP 404"),
-        (good(b""), "0 bytes with sha256"),
+        (good(b"no", 404), "HTTP Error 404"),
+        (good(b""), "0 bytes came instead"),
     ],
     ids=["wrong-hash", "cut-short", "html-page", "not-found", "empty"],
 )

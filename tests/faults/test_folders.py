@@ -237,12 +237,6 @@ def test_a_manifest_that_is_none_is_named(tmp_path, content):
     refused(tmp_path / "folder", r"list\.json cannot be read")
 
 
-def test_a_manifest_that_is_too_large_is_not_read(tmp_path):
-    folder = write(tmp_path / "folder")
-    rewrite(folder / "list.json", lambda content: content.update(note=" " * (8 << 20)))
-    refused(folder, r"list\.json has 8,38\d,\d{3} bytes, not at most")
-
-
 def test_a_manifest_comes_back_as_json_would_give_it_and_can_be_read_by_people(tmp_path):
     content = {"losses": {10: 0.1, 9: 1e-300}, "pair": (1, 2), "وحد": "\ud800", "none": None}
     write_manifest(tmp_path / "list.json", content)
