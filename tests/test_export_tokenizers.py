@@ -181,7 +181,7 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a list": (lambda parts: parts["model"].update(vocab=[1, 2]), "cannot be read as a tokenizer"),
     "ids as text": (
         lambda parts: parts["model"]["vocab"].update(a="7"),
-        "are not 0 to 299, each once",
+        "cannot be read as a tokenizer",
     ),
 }
 

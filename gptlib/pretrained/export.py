@@ -38,7 +38,7 @@ from gptlib.pretrained.tokenizer_files import (
 )
 from gptlib.pretrained.weights import PREFIX, WEIGHTS, hf_name, transpose_conv1d
 from gptlib.tokenizer import Tokenizer
-from gptlib.tokenizer.vocabulary import ROLES_FILE
+from gptlib.tokenizer.roles import ROLES_FILE
 from gptlib.training.metrics import Row, best_validation, curve
 from gptlib.training.run import INTERVALS
 

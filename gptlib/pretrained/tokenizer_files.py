@@ -16,7 +16,8 @@ from gptlib.files import write_json
 from gptlib.pretrained.config_files import CONFIG, GENERATION_CONFIG, read_object
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, Tokenizer, load_tokenizer
 from gptlib.tokenizer.gpt2 import fastest
-from gptlib.tokenizer.vocabulary import ROLES, from_unicode, read_roles
+from gptlib.tokenizer.roles import ROLES, read_roles
+from gptlib.tokenizer.vocabulary import from_unicode
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 ASIDE = ("lstrip", "rstrip", "single_word")  # how an added token may change what is beside it
