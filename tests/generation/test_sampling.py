@@ -168,7 +168,9 @@ def test_the_penalty_by_hand():
 
 
 def test_a_high_penalty_never_repeats_a_token_and_counts_the_prompt(model):
-    class AlwaysTheSame(GPT):  # scores above 0, the same after every text
+    class AlwaysTheSame(GPT):
+        """Scores above 0, the same after every text; dividing by 1e6 sends one to the end."""
+
         def logits(self, features):
             return torch.arange(61.0).roll(4).flip(0).expand(*features.shape[:-1], 61) + 1
 
