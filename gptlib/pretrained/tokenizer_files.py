@@ -32,7 +32,8 @@ from gptlib.tokenizer import (
     load_tokenizer,
 )
 from gptlib.tokenizer.gpt2 import fastest
-from gptlib.tokenizer.vocabulary import ROLES, ROLES_FILE, Vocabulary, from_unicode, read_roles
+from gptlib.tokenizer.roles import ROLES, ROLES_FILE, read_roles
+from gptlib.tokenizer.vocabulary import Vocabulary, from_unicode
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 

@@ -15,6 +15,7 @@ from gptlib.errors import OutOfPairsWarning, TokenizerError, TokenOutOfRange
 from gptlib.files import atomic_write, write_json
 from gptlib.tokenizer import bpe
 from gptlib.tokenizer import vocabulary as vocab
+from gptlib.tokenizer.roles import ROLES_FILE, read_roles
 from gptlib.tokenizer.vocabulary import BytePair
 
 END_OF_TEXT = "<|endoftext|>"
@@ -111,7 +112,9 @@ class BPETokenizer(Tokenizer):
         special_tokens = special_tokens or {}
         self.vocabulary, self.merges = dict(vocabulary), list(merges)
         # Merging counts in its own ids (bytes, then merges by age); GPT-2 numbers bytes otherwise.
-        self._id_of, self._merged = vocab.check_vocabulary(vocabulary, self.merges, special_tokens)
+        made, self._merged = vocab.check_merges(merges)
+        vocab.check_vocabulary(vocabulary, made, special_tokens)
+        self._id_of = [vocabulary[token] for token in made]
         self._known: dict[str, tuple[int, ...]] = {}  # the ids of pieces that were met
         token_of = {i: token for token, i in self.vocabulary.items()}
         token_of |= {i: token.encode() for token, i in special_tokens.items()}
@@ -161,17 +164,15 @@ class BPETokenizer(Tokenizer):
         cls, merges: Sequence[BytePair], special_tokens: Sequence[str] = ()
     ) -> "BPETokenizer":
         """Number the 256 bytes, then what the merges make, oldest first, then special tokens."""
-        tokens = [*vocab.BYTES, *(left + right for left, right in merges)]
+        tokens, _ = vocab.check_merges(merges)
         ids = {token: i for i, token in enumerate(tokens)}
         return cls(ids, merges, {t: i for i, t in enumerate(special_tokens, len(tokens))})
 
     @classmethod
     def load(cls, folder: Path) -> "BPETokenizer":
         """Read what :meth:`save` has written, or GPT-2's own files; raises TokenizerError."""
-        pairs = vocab.read_file(folder / "merges.txt", vocab.parse_merges)
-        words = vocab.read_json(folder / "vocab.json", dict)
-        tokenizer = cls(*vocab.from_unicode(words, pairs))
-        tokenizer.roles = vocab.read_roles(folder, tokenizer.special_tokens)
+        tokenizer = cls(*vocab.read_vocabulary(folder))
+        tokenizer.roles = read_roles(folder, tokenizer.special_tokens)
         return tokenizer
 
     def save(self, folder: str | Path) -> None:
@@ -184,7 +185,7 @@ class BPETokenizer(Tokenizer):
             for left, right in self.merges:
                 file.write(f"{vocab.bytes_to_unicode(left)} {vocab.bytes_to_unicode(right)}\n")
         if set(self.roles.values()) - {END_OF_TEXT}:
-            write_json(Path(folder) / vocab.ROLES_FILE, self.roles)
+            write_json(Path(folder) / ROLES_FILE, self.roles)
 
     def encode(self, text: str, allow_special: bool = False) -> list[int]:
         bpe.check_unicode(text)

@@ -14,9 +14,6 @@ from gptlib.tokenizer.bpe import Pair
 
 BytePair = tuple[bytes, bytes]
 Vocabulary = tuple[dict[bytes, int], list[BytePair], dict[str, int]]  # ordinary, merges, special
-# What Hugging Face's files say special tokens are for; GPT-2's <|endoftext|> does it all.
-ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
-ROLES_FILE = "special_tokens_map.json"
 
 BYTES = [bytes([byte]) for byte in range(256)]
 # Printable bytes of Latin-1 stand for themselves (but the space, which parts the two halves of a
@@ -58,6 +55,15 @@ def from_unicode(words: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> 
     return ordinary, merges, {word: i for word, i in words.items() if word not in spelled}
 
 
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """Read ``vocab.json`` (spelled token → id) and ``merges.txt`` (pairs of spelled tokens)."""
+    pairs = read_file(folder / "merges.txt", parse_merges)
+    words = read_json(folder / "vocab.json", dict)
+    if not all(type(i) is int for i in words.values()):
+        raise TokenizerError(f"{folder / 'vocab.json'} holds no ids: save it anew")
+    return from_unicode(words, pairs)
+
+
 def parse_merges(text: str) -> list[tuple[str, str]]:
     """The pairs of spelled tokens in a ``merges.txt``, oldest first."""
     merges = []
@@ -68,24 +74,6 @@ def parse_merges(text: str) -> list[tuple[str, str]]:
             left, right = line.split(" ")
             merges.append((left, right))
     return merges
-
-
-def read_roles(folder: Path, special_tokens: Mapping[str, int]) -> dict[str, str]:
-    """Role → special token, as Hugging Face's files in a folder say; none where there are none."""
-    roles: dict[str, str] = {}
-    for path in (folder / ROLES_FILE, folder / "tokenizer_config.json"):
-        content = read_json(path, dict) if path.is_file() else {}
-        for role in ROLES:
-            token = content.get(role)
-            token = token.get("content") if isinstance(token, dict) else token
-            if isinstance(token, str) and token in special_tokens:
-                roles[role] = token
-            elif token is not None:
-                raise TokenizerError(
-                    f"{path}: the {role} {token!r} is no special token of this vocabulary: give "
-                    "the files that belong together"
-                )
-    return roles
 
 
 def read_json(path: Path, kind: type) -> Any:
@@ -115,12 +103,10 @@ def room_for_merges(vocab_size: int, special_tokens: Sequence[str]) -> int:
     return vocab_size - smallest
 
 
-def check_vocabulary(
-    vocabulary: Mapping[bytes, int], merges: Iterable[BytePair], special_tokens: Mapping[str, int]
-) -> tuple[list[int], dict[Pair, int]]:
-    """Number the 256 bytes, then what each merge makes; refuse what does not fit together.
+def check_merges(merges: Iterable[BytePair]) -> tuple[list[bytes], dict[Pair, int]]:
+    """Number the 256 bytes, then what each merge makes; refuse a merge out of order.
 
-    Returns the ids of token 0, 1, 2, … of this numbering, and pair of numbers → number made.
+    Returns the bytes of token 0, 1, 2, … of this numbering, and pair of numbers → number made.
     """
     numbers = {token: number for number, token in enumerate(BYTES)}
     merged: dict[Pair, int] = {}
@@ -132,20 +118,27 @@ def check_vocabulary(
         if left + right in numbers:
             raise TokenizerError(f"token {left + right!r} is made twice: drop the later merge")
         merged[numbers[left], numbers[right]] = numbers[left + right] = len(numbers)
-    if wrong := sorted(numbers.keys() ^ vocabulary.keys()):
+    return list(numbers), merged
+
+
+def check_vocabulary(
+    vocabulary: Mapping[bytes, int], tokens: Iterable[bytes], special_tokens: Mapping[str, int]
+) -> None:
+    """Refuse ids that do not belong to the tokens, ordinary and special, one to one."""
+    tokens = set(tokens)
+    if wrong := sorted(tokens ^ vocabulary.keys()):
         raise TokenizerError(
             f"token {wrong[0]!r} has no id, or no merge makes it: save vocabulary and merges anew"
         )
     for special in special_tokens:  # vocab.json could not tell it from a token of that spelling
         spelled = all(character in CHARACTER_TO_BYTE for character in special)
-        if not special or (spelled and unicode_to_bytes(special) in numbers):
+        if not special or (spelled and unicode_to_bytes(special) in tokens):
             raise TokenizerError(
                 f"special token {special!r} is empty or an ordinary token: choose another"
             )
     ids = [*vocabulary.values(), *special_tokens.values()]
-    if not all(type(i) is int for i in ids) or sorted(ids) != list(range(len(ids))):
+    if sorted(ids) != list(range(len(ids))):
         raise TokenizerError(
             f"the ids of {len(ids):,} tokens are not 0 to {len(ids) - 1:,}, each once: "
             "number them without gaps"
         )
-    return [vocabulary[token] for token in numbers], merged

@@ -311,7 +311,7 @@ def test_lines_of_ipython_are_left_out(source, plain_source):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "it is empty"),
+        (b"", "it has 0 bytes, not 1 to 256,000,000"),
         (b"{", "JSONDecodeError"),
         (b"\xff\xfe\x00", "UnicodeDecodeError"),
         (b"[]", "TypeError"),
@@ -319,7 +319,7 @@ def test_lines_of_ipython_are_left_out(source, plain_source):
         (b'{"cells": [{"cell_type": "code", "source": [1, 2]}]}', "TypeError"),
         (b"[" * 100_000, "RecursionError"),
         ("a pipe", "is not a plain file"),
-        (300 * 10**6, "300,000,000 bytes, not at most 256,000,000"),
+        (300 * 10**6, "300,000,000 bytes, not 1 to 256,000,000"),
     ],
 )
 def test_a_file_that_is_no_notebook_is_named_so(tmp_path, content, words):
