@@ -11,7 +11,7 @@ from gptcourse.exercises.exercise import LONGEST, Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.data.corpora import load_corpus
 from gptlib.tokenizer import BPETokenizer, Tokenizer, bpe, decode_stream
-from gptlib.tokenizer.vocabulary import BytePair
+from gptlib.tokenizer.vocabulary import BytePair, check_merges
 
 NOTEBOOK = "01_tokenization"
 Token = TypeVar("Token", int, bytes)  # exercise 1.1 merges ids, 1.2 the tokens themselves
@@ -242,10 +242,7 @@ gluing the youngest merge first: the smallest rank is the oldest one.
 
 def encode_piece_as_the_package(piece: bytes, ranks: Ranks) -> list[bytes]:
     """The package's own, which counts in ids, with its answer written in bytes."""
-    oldest_first = sorted(ranks, key=ranks.__getitem__)
-    tokens = [bytes([i]) for i in range(256)] + [left + right for left, right in oldest_first]
-    ids = [(tokens.index(left), tokens.index(right)) for left, right in oldest_first]
-    merged = {pair: 256 + rank for rank, pair in enumerate(ids)}
+    tokens, merged = check_merges(sorted(ranks, key=ranks.__getitem__))
     return [tokens[token_id] for token_id in bpe.encode_piece(piece, merged)]
 
 
