@@ -13,8 +13,8 @@ from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.config import GPTConfig
 from gptlib.data.windows import windows
+from gptlib.generation import eval_mode
 from gptlib.model import GPT
-from gptlib.training import evaluation
 from gptlib.training.metrics import Row, curve
 from gptlib.training.schedule import learning_rate_at
 
@@ -285,16 +285,18 @@ def every_token(model: GPT, batches: list[Pair]) -> float:
     return sum(losses) / len(losses)
 
 
-def as_the_package(model: GPT, batches: list[Pair]) -> float:
-    """The package's, batch by batch."""
-    total = sum(y.numel() * evaluation.evaluate(model, x, y) for x, y in batches)
-    return total / sum(y.numel() for _, y in batches)
+@torch.no_grad()
+def all_losses_summed(model: GPT, batches: list[Pair]) -> float:
+    """The same with sums instead of means."""
+    with eval_mode(model):
+        sums = [F.cross_entropy(model(x).mT, y, reduction="sum").item() for x, y in batches]
+    return sum(sums) / sum(y.numel() for _, y in batches)
 
 
 EVALUATE = Exercise(
     *("evaluate", NOTEBOOK, evaluate, models_and_batches),
     mistakes=(left_in_eval, *mistakes(evaluate, EVALUATE_MISTAKES)),
-    also_right=(every_token, as_the_package),
+    also_right=(every_token, all_losses_summed),
     given=left_in_eval,
     observe=loss_and_traces,
 )
