@@ -10,11 +10,11 @@ from gptcourse.exercises.compare import difference
 from gptcourse.exercises.exercise import Exercise, Failed, Function, NotDone, outcomes, stoppable
 
 # Of the course, in its order: every file here that is named after a notebook has some.
-ROOMS = sorted(file.stem for file in Path(__file__).parent.glob("nb??_*.py"))
+MODULES = sorted(file.stem for file in Path(__file__).parent.glob("nb??_*.py"))
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
-    for room in ROOMS
-    for exercise in import_module(f"gptcourse.exercises.{room}").EXERCISES
+    for module in MODULES
+    for exercise in import_module(f"gptcourse.exercises.{module}").EXERCISES
 }
 ENOUGH = 0.6  # share of the cases on which a mistake that is named has to agree
 GIVEN = "It still behaves like the function that you were given: the bug is there."
@@ -42,8 +42,8 @@ def judge(exercise: Exercise, function: Any) -> Verdict:
     """
     name = exercise.name
     if not callable(function):
-        came_instead = f"came {type(function).__name__}: give the function itself, without calling "
-        return Verdict(name, False, f"{came_instead}it: check.{name}(my_{name})")
+        way_out = f"give the function itself, without calling it: check.{name}(my_{name})"
+        return Verdict(name, False, f"came {type(function).__name__}: {way_out}")
     try:
         came = list(outcomes(exercise, function))
     except NotDone:
@@ -52,7 +52,7 @@ def judge(exercise: Exercise, function: Any) -> Verdict:
     problems = [
         f"{problem} (case: {label})"
         for wanted, (label, seen) in zip(expected, came, strict=True)
-        if (problem := parted(wanted, seen, exercise.reveal))
+        if (problem := outcome_difference(wanted, seen, exercise.reveal))
     ]
     if not problems:
         return Verdict(name, True, f"right in all {len(came)} cases")
@@ -61,7 +61,7 @@ def judge(exercise: Exercise, function: Any) -> Verdict:
     return Verdict(name, False, "\n  ".join([count, problems[0], *mistake]))
 
 
-def parted(expected: Any, came: Any, reveal: bool = True) -> str | None:
+def outcome_difference(expected: Any, came: Any, reveal: bool = True) -> str | None:
     """One line on how two outcomes differ, or None where they do not."""
     error = f"expected the error {expected.kind}, came " if isinstance(expected, Failed) else ""
     if isinstance(came, Failed):
@@ -83,7 +83,9 @@ def known_mistake(exercise: Exercise, expected: list[Any], came: list[Any]) -> l
     it is the one that agrees on the most cases, the first wrong one and all right ones among them.
     Of the bug to spot it is said that it is still there, not where.
     """
-    may_differ = [parted(*pair) is not None for pair in zip(expected, came, strict=True)]
+    may_differ = [
+        outcome_difference(*pair) is not None for pair in zip(expected, came, strict=True)
+    ]
     may_differ[may_differ.index(True)] = False
     agreed: dict[Function, int] = {}
     for mistake in exercise.mistakes:
@@ -107,7 +109,7 @@ def known_mistake(exercise: Exercise, expected: list[Any], came: list[Any]) -> l
 def alike(known: Any, came: Any) -> bool:
     """Whether a function did what a known mistake does; an error has to say the same words."""
     words = [each.message if isinstance(each, Failed) else "" for each in (known, came)]
-    return words[0] == words[1] and parted(known, came) is None
+    return words[0] == words[1] and outcome_difference(known, came) is None
 
 
 def sentence(mistake: Function) -> str:

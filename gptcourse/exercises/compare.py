@@ -32,9 +32,18 @@ def difference(expected: Any, came: Any, reveal: bool = True) -> str | None:
 
 
 def _difference(expected: Any, came: Any) -> Found:
-    for kinds, compare in COMPARISONS:
-        if isinstance(expected, kinds):
-            return compare(expected, came)
+    if isinstance(expected, Tensor):
+        return _tensors(expected, came)
+    if isinstance(expected, nn.Module):
+        return _modules(expected, came)
+    if isinstance(expected, str | bytes):
+        return _texts(expected, came)
+    if isinstance(expected, int | float):
+        return _numbers(expected, came)
+    if isinstance(expected, Mapping):
+        return _mappings(expected, came)
+    if isinstance(expected, Sequence):
+        return _sequences(expected, came)
     if type(came) is not type(expected):
         return _two(expected, came)
     if isinstance(expected, torch.Generator):
@@ -136,16 +145,6 @@ def _sequences(expected: Sequence[Any], came: Any) -> Found:
         f"{len(expected):,} elements, {described(expected)}",
         f"{len(came):,}, {described(came)}",
     )
-
-
-COMPARISONS: tuple[tuple[Any, Any], ...] = (
-    (Tensor, _tensors),
-    (nn.Module, _modules),
-    (str | bytes, _texts),
-    (int | float, _numbers),
-    (Mapping, _mappings),
-    (Sequence, _sequences),
-)
 
 
 def described(value: Any) -> str:

@@ -290,17 +290,18 @@ def every_token(model: GPT, batches: list[Pair]) -> float:
     return sum(losses) / len(losses)
 
 
-def by_the_models_own_loss(model: GPT, batches: list[Pair]) -> float:
-    """The package's, batch by batch."""
-    with eval_mode(model), torch.no_grad():
-        total = sum(y.numel() * model(x, y).item() for x, y in batches)
-    return total / sum(y.numel() for _, y in batches)
+@torch.no_grad()
+def all_losses_summed(model: GPT, batches: list[Pair]) -> float:
+    """The same with sums instead of means."""
+    with eval_mode(model):
+        sums = [F.cross_entropy(model(x).mT, y, reduction="sum").item() for x, y in batches]
+    return sum(sums) / sum(y.numel() for _, y in batches)
 
 
 EVALUATE = Exercise(
     *("evaluate", NOTEBOOK, evaluate, models_and_batches),
     mistakes=(left_in_eval, *mistakes(evaluate, EVALUATE_MISTAKES)),
-    also_right=(every_token, by_the_models_own_loss),
+    also_right=(every_token, all_losses_summed),
     given=left_in_eval,
     observe=loss_and_traces,
 )
