@@ -97,8 +97,8 @@ def room_for_merges(vocab_size: int, special_tokens: Sequence[str]) -> int:
     smallest, largest = 256 + len(special_tokens), 1_000_000  # more is a slip of the pen
     if not smallest <= vocab_size <= largest:
         raise TokenizerError(
-            f"vocab_size is {vocab_size:,}: ask for {smallest:,} (256 bytes and "
-            f"{len(special_tokens)} special tokens) to {largest:,}; GPT-2 has 50,257"
+            f"vocab_size {vocab_size:,} is below {smallest:,} (256 bytes and {len(special_tokens)} "
+            f"special tokens) or is above {largest:,}: ask for one between; GPT-2 has 50,257"
         )
     return vocab_size - smallest
 

@@ -235,8 +235,8 @@ def test_a_text_without_more_pairs_warns_and_gives_a_smaller_vocabulary(fast):
     [
         (["fine", "ab\ud800"], 300, r"U\+D800 at position 2 "),
         ([f"{END_OF_TEXT}ab\ud800"], 300, r"U\+D800 at position 15 "),
-        (None, 256, "vocab_size is 256: ask for 257 "),  # refused before a document is read
-        (None, 10**10, "vocab_size is 10,000,000,000: ask for .* to 1,000,000"),
+        (None, 256, "vocab_size 256 is below 257 "),  # refused before a document is read
+        (None, 10**10, "vocab_size 10,000,000,000 .* is above 1,000,000: ask for one between"),
     ],
 )
 def test_what_training_cannot_do_is_named(texts, vocab_size, said, fast):
