@@ -9,7 +9,13 @@ from small_run import TINY, TOKENIZER, TRAIN, VALIDATION
 from torch.nn import functional as F
 
 from gptlib.config import GPTConfig, TrainingConfig
-from gptlib.errors import CheckpointError, ConfigError, RunExists, TokenOutOfRange, TrainingDiverged
+from gptlib.errors import (
+    CheckpointError,
+    ConfigError,
+    FolderError,
+    TokenOutOfRange,
+    TrainingDiverged,
+)
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training.checkpoint import checkpoints, load_checkpoint, step_of
@@ -309,7 +315,7 @@ def test_resuming_a_finished_run_gives_its_rows(tmp_path):
 def test_a_folder_with_a_run_is_not_trained_over(tmp_path):
     trainer(tmp_path / "run").train()
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    with pytest.raises(RunExists, match="already holds a run"):
+    with pytest.raises(FolderError, match="already holds a run"):
         trainer(tmp_path / "run").train()
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 

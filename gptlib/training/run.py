@@ -16,7 +16,7 @@ import torch
 from gptlib.config import TrainingConfig
 from gptlib.data.shards import ShardWindows
 from gptlib.data.windows import Rows
-from gptlib.errors import CheckpointError, RunExists, RunInUse
+from gptlib.errors import CheckpointError, FolderError
 from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
 from gptlib.settings import to_toml
@@ -79,7 +79,7 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from the folder, and remove what a killed one left; RunInUse."""
+        """Keep other processes from the folder, and remove what a killed one left; FolderError."""
         if self.folder is None or parallel.rank() > 0:
             yield
             return
@@ -88,7 +88,7 @@ class Run:
                 remove_leftovers(self.folder)
                 yield
         except filelock.Timeout as error:
-            raise RunInUse(
+            raise FolderError(
                 f"{self.folder} is being trained in by another process: wait for it, stop it, "
                 f"or give another folder"
             ) from error
@@ -104,14 +104,14 @@ class Run:
             The updates that are already done.
 
         Raises:
-            RunExists: the folder holds a run and `resume` is False.
+            FolderError: the folder holds a run and `resume` is False.
             CheckpointError: its checkpoints are damaged, or of other settings, data or model.
         """
         self.environment, self.saved_at = about["environment"], time.monotonic()
         parallel.wait()  # until the first process has removed what was left
         found = checkpoints(self.folder) if self.folder else []
         if self.folder and (found or (self.folder / FILE_NAME).exists()) and not resume:
-            raise RunExists(
+            raise FolderError(
                 f"{self.folder} already holds a run: go on with it (resume=True, --resume) "
                 f"or give another folder"
             )

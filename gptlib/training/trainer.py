@@ -106,8 +106,8 @@ class Trainer:
             The rows of ``metrics.jsonl``, see :mod:`gptlib.training.metrics`.
 
         Raises:
-            RunExists, RunInUse, CheckpointError, FolderError: see :class:`Run`.
-            TrainingDiverged, OutOfMemory, ProcessLost: see :mod:`gptlib.training.troubles`.
+            FolderError, CheckpointError: see :class:`Run`.
+            TrainingDiverged, GPTLibError: see :mod:`gptlib.training.troubles`.
             TrainingStopped: Ctrl-C or SIGTERM came; the checkpoint is written.
         """
         last = self.config.steps if until is None else min(until, self.config.steps)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from gptlib.config import TrainingConfig
-from gptlib.errors import OutOfMemory, ProcessLost, TrainingDiverged
+from gptlib.errors import GPTLibError, TrainingDiverged
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # CUDA's and Apple's words, the CPU's
 PEER_LOST = ("gloo", "Connection closed by peer", "Connection reset by peer")
@@ -25,7 +25,7 @@ def named_step(
         saved_step: of the last checkpoint; 0 for none.
 
     Raises:
-        TrainingDiverged, OutOfMemory, ProcessLost: with the step's number.
+        TrainingDiverged, GPTLibError: with the step's number.
     """
     try:
         yield
@@ -35,12 +35,12 @@ def named_step(
         words = str(error)
         kept = f"the checkpoint of step {saved_step} is intact" if saved_step else "none was saved"
         if isinstance(error, MemoryError) or any(sign in words for sign in OUT_OF_MEMORY):
-            raise OutOfMemory(
+            raise GPTLibError(
                 f"step {step} ran out of memory with {config.batch_size} windows of "
                 f"{context_length:,} tokens at a time: {smaller(config, context_length)}; {kept}"
             ) from error
         if torch.distributed.is_initialized() and any(sign in words for sign in PEER_LOST):
-            raise ProcessLost(
+            raise GPTLibError(
                 f"step {step}: another process has ended: run the same command again with "
                 f"--resume; {kept}"
             ) from error
