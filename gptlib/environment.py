@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 
 from gptlib import paths
-from gptlib.errors import ConfigError, UnsupportedDevice
+from gptlib.errors import ConfigError
 
 Choice = TypeVar("Choice")
 
@@ -53,7 +53,7 @@ class Profile:
 def setup() -> Profile:
     """Look at the machine, print what was chosen, and return it; draws no random number.
 
-    Raises UnsupportedDevice for a GPU older than PyTorch's wheels serve, or a device that is not
+    Raises ConfigError for a GPU older than PyTorch's wheels serve, or a device that is not
     there, and ConfigError for a value of ``GPTLIB_PROFILE`` that is unknown.
     """
     device, reason = choose_device()
@@ -74,11 +74,11 @@ def choose_device() -> tuple[torch.device, str]:
     found = _best_device()
     device = wanted or found
     if device not in ("cpu", "cuda", "mps"):
-        raise UnsupportedDevice(f"GPTLIB_DEVICE={wanted} is none of cpu, cuda, mps")
+        raise ConfigError(f"GPTLIB_DEVICE={wanted} is none of cpu, cuda, mps")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UnsupportedDevice("GPTLIB_DEVICE=cuda, but PyTorch sees no GPU here: unset it")
+        raise ConfigError("GPTLIB_DEVICE=cuda, but PyTorch sees no GPU here: unset it")
     if device == "mps" and not torch.backends.mps.is_available():
-        raise UnsupportedDevice("GPTLIB_DEVICE=mps, but PyTorch sees no Apple GPU: unset it")
+        raise ConfigError("GPTLIB_DEVICE=mps, but PyTorch sees no Apple GPU: unset it")
     if device == "cuda":
         _refuse_old_gpu()
     if wanted:
@@ -133,7 +133,7 @@ def _refuse_old_gpu() -> None:
     if capability >= OLDEST_CAPABILITY:
         return
     have, need = (".".join(map(str, version)) for version in (capability, OLDEST_CAPABILITY))
-    raise UnsupportedDevice(
+    raise ConfigError(
         f"{torch.cuda.get_device_name()} has compute capability {have}, PyTorch needs {need}: "
         "choose another accelerator (Kaggle: Settings → Accelerator → GPU T4 x2), "
         "or set GPTLIB_DEVICE=cpu"

@@ -6,27 +6,19 @@ class GPTLibError(Exception):
 
 
 class ConfigError(GPTLibError, ValueError):
-    """A model or training setting that cannot work."""
+    """A setting that cannot work, of a model, a training or the device."""
 
 
 class FolderError(GPTLibError):
-    """A folder that exists already, is in use, or could not be written; nothing is left of it."""
+    """A folder or run that exists already, is in use, or could not be written; nothing is left."""
 
 
 class Damaged(GPTLibError):
     """A file or folder that is not as it was written; whoever reads it adds the way out."""
 
 
-class UnsupportedDevice(GPTLibError):
-    """A device that PyTorch's wheels no longer serve, or that is not there."""
-
-
 class TokenizerError(GPTLibError, ValueError):
     """Text or tokenizer files that cannot be encoded or read."""
-
-
-class VocabularyUnavailable(GPTLibError):
-    """GPT-2's vocabulary is neither cached nor reachable."""
 
 
 class TokenOutOfRange(GPTLibError, ValueError):
@@ -54,7 +46,7 @@ class ShardError(CorpusError):
 
 
 class DownloadError(GPTLibError):
-    """A download that did not bring the expected bytes; nothing was written."""
+    """A download that is not to be had, or did not bring the expected bytes; nothing was kept."""
 
 
 class CheckpointError(GPTLibError):
@@ -63,22 +55,6 @@ class CheckpointError(GPTLibError):
 
 class PretrainedError(GPTLibError):
     """Weights from elsewhere that are missing, damaged, unsafe to read, or of another model."""
-
-
-class RunExists(GPTLibError):
-    """A run folder that already holds a run; nothing in it is overwritten."""
-
-
-class RunInUse(GPTLibError):
-    """A run folder in which another process is training right now."""
-
-
-class OutOfMemory(GPTLibError):
-    """Work that does not fit into the memory; the message says what would."""
-
-
-class ProcessLost(GPTLibError):
-    """One of several processes that train together has ended, so the others cannot go on."""
 
 
 class TrainingStopped(KeyboardInterrupt):

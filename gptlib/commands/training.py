@@ -11,7 +11,7 @@ from typing import Any
 from gptlib.commands.material import material_of
 from gptlib.config import MODELS, SIZES, GPTConfig, TrainingConfig, require
 from gptlib.environment import setup
-from gptlib.errors import ConfigError, RunExists, TrainingStopped
+from gptlib.errors import ConfigError, FolderError, TrainingStopped
 from gptlib.model import GPT
 from gptlib.pretrained.weights import import_model
 from gptlib.settings import resolve, with_budget
@@ -49,7 +49,7 @@ def train_model(
     distributed.setup()
     with first_speaks():
         if out and out.exists() and not resume and distributed.rank() == 0:
-            raise RunExists(f"{out} exists: go on with its run (--resume) or give another folder")
+            raise FolderError(f"{out} exists: go on with its run (--resume) or give another folder")
         if out is None and distributed.world_size() > 1:
             raise ConfigError("several processes need one folder for the run: give --out RUN")
         begun, own = begun_model(model_name, shape)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gptlib.commands.models import open_model
-from gptlib.errors import OutOfMemory
+from gptlib.errors import GPTLibError
 from gptlib.generation import generate_ids, token_log_probs
 from gptlib.inference import prepare_for_inference
 from gptlib.kv_cache import CachedGPT
@@ -106,7 +106,7 @@ def check_room(model: GPT, n_sequences: int, length: int) -> None:
     each += 3 * config.vocab_size * torch.float32.itemsize
     free = torch.cuda.mem_get_info(model.device)[0] if on_gpu else free_memory()
     if free is not None and n_sequences > max(1, free // each):
-        raise OutOfMemory(
+        raise GPTLibError(
             f"{n_sequences:,} sequences at a time need {n_sequences * each / 1e9:,.1f} GB, "
             f"{free / 1e9:,.1f} GB are free: use --num-return-sequences {max(1, free // each)} "
             f"or fewer, with another --seed each time"

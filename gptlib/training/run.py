@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from gptlib.config import TrainingConfig
 from gptlib.data.dataset import TokenDataset, fingerprint
-from gptlib.errors import CheckpointError, RunExists, RunInUse
+from gptlib.errors import CheckpointError, FolderError
 from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
 from gptlib.settings import to_toml
@@ -78,7 +78,7 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from the folder, and remove what a killed one left; RunInUse."""
+        """Keep other processes from the folder, and remove what a killed one left; FolderError."""
         if self.folder is None or distributed.rank() > 0:
             yield
             return
@@ -87,7 +87,7 @@ class Run:
                 remove_leftovers(self.folder)
                 yield
         except filelock.Timeout as error:
-            raise RunInUse(
+            raise FolderError(
                 f"{self.folder} is being trained in by another process: wait for it, stop it, "
                 f"or give another folder"
             ) from error
@@ -103,14 +103,14 @@ class Run:
             The updates that are already done.
 
         Raises:
-            RunExists: the folder holds a run and `resume` is False.
+            FolderError: the folder holds a run and `resume` is False.
             CheckpointError: its checkpoints are damaged, or of other settings, data or model.
         """
         self.environment, self.saved_at = info["environment"], time.monotonic()
         distributed.barrier()  # until the first process has removed what was left
         found = checkpoints(self.folder) if self.folder else []
         if self.folder and (found or (self.folder / FILE_NAME).exists()) and not resume:
-            raise RunExists(
+            raise FolderError(
                 f"{self.folder} already holds a run: go on with it (resume=True, --resume) "
                 f"or give another folder"
             )

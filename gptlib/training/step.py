@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gptlib.config import TrainingConfig
 from gptlib.environment import choose_dtype
-from gptlib.errors import ConfigError, OutOfMemory, ProcessLost, TrainingDiverged
+from gptlib.errors import ConfigError, GPTLibError, TrainingDiverged
 from gptlib.training.distributed import all_reduce_mean, no_sync, unwrap_model
 from gptlib.training.metrics import Row
 from gptlib.training.optimizer import clip_gradients
@@ -148,7 +148,7 @@ def explained(
     `saved_step` is that of the last checkpoint, 0 for none.
 
     Raises:
-        TrainingDiverged, OutOfMemory, ProcessLost: in the place of what PyTorch raises.
+        TrainingDiverged, GPTLibError, GPTLibError: in the place of what PyTorch raises.
     """
     kept = f"the checkpoint of step {saved_step} is intact" if saved_step else "none was saved"
     try:
@@ -157,13 +157,13 @@ def explained(
         raise TrainingDiverged(f"step {step}: {error}") from error
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
-            raise OutOfMemory(
+            raise GPTLibError(
                 f"step {step} ran out of memory with {config.batch_size} windows of "
                 f"{context_length:,} tokens at a time: {smaller_step(config, context_length)}; "
                 f"{kept}"
             ) from error
         if torch.distributed.is_initialized() and any(sign in str(error) for sign in PEER_LOST):
-            raise ProcessLost(
+            raise GPTLibError(
                 f"step {step}: another process has ended: run the same command again with "
                 f"--resume; {kept}"
             ) from error

@@ -108,8 +108,8 @@ class Trainer:
             The rows of ``metrics.jsonl``, see :mod:`gptlib.training.metrics`.
 
         Raises:
-            RunExists, RunInUse, CheckpointError, FolderError: see :class:`Run`.
-            TrainingDiverged, OutOfMemory, ProcessLost: see :func:`explained`.
+            FolderError, FolderError, CheckpointError, FolderError: see :class:`Run`.
+            TrainingDiverged, GPTLibError, GPTLibError: see :func:`explained`.
             TrainingStopped: Ctrl-C or SIGTERM came; the checkpoint is written.
         """
         last = self.config.steps if until is None else min(until, self.config.steps)

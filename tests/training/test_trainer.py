@@ -13,10 +13,8 @@ from gptlib.data.dataset import TokenDataset
 from gptlib.errors import (
     CheckpointError,
     ConfigError,
-    OutOfMemory,
-    ProcessLost,
-    RunExists,
-    RunInUse,
+    FolderError,
+    GPTLibError,
     TokenOutOfRange,
     TrainingDiverged,
 )
@@ -205,7 +203,7 @@ def test_resuming_a_finished_run_gives_its_rows(tmp_path):
 def test_a_folder_with_a_run_is_not_trained_over(tmp_path):
     trainer(tmp_path / "run").train()
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    with pytest.raises(RunExists, match="already holds a run"):
+    with pytest.raises(FolderError, match="already holds a run"):
         trainer(tmp_path / "run").train()
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
@@ -344,7 +342,7 @@ def test_out_of_memory_is_advice_with_numbers_and_the_checkpoint_stands(
 ):
     at_step(7, monkeypatch, fail(error))
     trained = trainer_of(tmp_path / "run", TWICE)
-    with pytest.raises(OutOfMemory) as caught:
+    with pytest.raises(GPTLibError) as caught:
         trained.train()
     assert str(caught.value) == (
         "step 7 ran out of memory with 4 windows of 8 tokens at a time: --batch-size 2 "
@@ -356,7 +354,7 @@ def test_out_of_memory_is_advice_with_numbers_and_the_checkpoint_stands(
 
 def test_where_a_batch_cannot_shrink_the_context_can(monkeypatch):
     at_step(0, monkeypatch, fail(MEMORY[0]))
-    with pytest.raises(OutOfMemory, match=r"--context-length 4\) or .*; none was saved"):
+    with pytest.raises(GPTLibError, match=r"--context-length 4\) or .*; none was saved"):
         trainer_of(None, TWICE.with_changes(batch_size=1)).train()
 
 
@@ -366,13 +364,13 @@ def test_a_lost_process_is_named_where_there_are_several(monkeypatch):
         raise lost  # alone, it is something else
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     message = r"step 7: another process has ended: .* step 5 is intact"
-    with pytest.raises(ProcessLost, match=message), explained(7, TWICE, 8, 5):
+    with pytest.raises(GPTLibError, match=message), explained(7, TWICE, 8, 5):
         raise lost
 
 
 def test_a_folder_is_trained_in_by_one_process_at_a_time(tmp_path):
     first, second = (trainer_of(tmp_path / "run", TWICE) for _ in range(2))
-    with first.run.locked(), pytest.raises(RunInUse, match="by another process: wait for it"):
+    with first.run.locked(), pytest.raises(FolderError, match="by another process: wait for it"):
         second.train(resume=True)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
     second.train(until=1)
