@@ -19,7 +19,7 @@ def inspect_folder(folder: Path, pieces: int, seed: int, verify: bool) -> None:
     """Print what a folder holds.
 
     Args:
-        folder: what ``prepare`` or ``write_shards`` has written.
+        folder: what ``prepare`` has written, or its shards.
         pieces: how many places of the training split to decode.
         seed: of the places.
         verify: hash every file; otherwise only names and sizes are looked at.

@@ -3,7 +3,6 @@
 Facts and licenses of every named corpus stand in ``data/README.md``.
 """
 
-import difflib
 import hashlib
 import importlib
 import json
@@ -164,10 +163,9 @@ def find_file(name: str, separator: str | None) -> CorpusSpec:
             read=partial(stream_documents, path, separator),
             fallback=None,
         )
-    meant = difflib.get_close_matches(name, CORPORA, 1)
-    hint = f" (did you mean {meant[0]}?)" if meant else ""
+    wrong = f"no corpus '{name}', and no file or folder of that name"
     raise CorpusError(
-        f"no corpus '{name}', and no file or folder of that name{hint}: give one of "
+        f"{wrong if name.strip() else 'the corpus has an empty name'}: give one of "
         f"{', '.join(CORPORA)}, {hub.ADDRESS}, or the path of a .txt, .jsonl or .parquet file or "
         f"of a folder of these"
     )

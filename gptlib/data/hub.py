@@ -101,12 +101,19 @@ def stream_column(
         token = hub.get_token() or paths.token_in_file()
         # A slice needs the number of rows, which only a whole copy knows; so does who is offline.
         if whole := whole or "[" in split or paths.offline():
-            rows = datasets.load_dataset(repository, config, split=split, token=token)
+            try:
+                rows = datasets.load_dataset(repository, config, split=split, token=token)
+            except Exception:
+                remove_damaged(repository)
+                raise
         else:
             builder = datasets.load_dataset_builder(repository, config, token=token)
             rows = builder.as_streaming_dataset(split=split)
         if rows.column_names is not None and column not in rows.column_names:
-            raise CorpusError(f"no column {column!r} but {', '.join(rows.column_names)}")
+            raise CorpusError(
+                f"{repository} has no column {column!r} but {', '.join(rows.column_names)}: "
+                f"name the one that holds the documents, as in {ADDRESS}"
+            )
         if not whole and hasattr(builder.config, "columns"):  # of parquet files, ours alone
             builder.config.columns = [column]
             rows = builder.as_streaming_dataset(split=split)
@@ -115,8 +122,6 @@ def stream_column(
     except CorpusError:
         raise
     except Exception as error:
-        if whole:
-            remove_damaged(repository)
         reason = one_line(error)
         raise DownloadError(reason.replace(token, "…") if token else reason) from None
 

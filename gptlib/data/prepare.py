@@ -83,8 +83,9 @@ class PreparedCorpus:
         try:
             return TokenDataset(self.tokens(split), context_length)
         except TextTooShort as error:
-            message = f"the {split} split of {self.folder} is too short: {error}"
-            raise TextTooShort(message) from error
+            raise TextTooShort(
+                f"the {split} split of {self.folder} is too short: {error}"
+            ) from error
 
 
 def is_prepared(path: Path) -> bool:
@@ -95,9 +96,7 @@ def is_prepared(path: Path) -> bool:
 def open_prepared(folder: str | Path) -> PreparedCorpus:
     """Check every byte of a prepared folder's shards, and that its tokenizer made them.
 
-    Raises:
-        ShardError: a shard or ``shards.json`` is missing, damaged or added to, or the tokenizer
-            is missing, damaged or another one.
+    ShardError names what is missing, damaged, added or another's.
     """
     folder = Path(folder)
     if not (folder / SHARDS).is_dir():
@@ -165,10 +164,8 @@ def prepare(
 
     Raises:
         CorpusError: no document is left, or a split would be empty.
-        ConfigError: shares, or a number of shards, that cannot be.
-        FolderError: the folder exists, is being written, or the disk refuses. Nothing is left of
-            the attempt.
-        ShardError: the vocabulary fits no integer type.
+        ConfigError, ShardError: shares, a number of shards or a vocabulary that cannot be.
+        FolderError: the folder exists, is being written, or the disk refuses.
         TokenizerError, TokenOutOfRange: a document cannot be encoded.
     """
     folder, digest = Path(folder), hashlib.sha256()
@@ -256,17 +253,14 @@ def read_spool(path: Path) -> Sides:
     """What `spool` has written."""
     with path.open(encoding="utf-8", newline="\n") as file:
         for line in file:
-            split, document = json.loads(line)
-            yield split, document
+            yield tuple(json.loads(line))
 
 
 def overlap_report(
     shards: Path, counts: Counts, tokenizer: Tokenizer, drop: bool
 ) -> dict[str, Report] | None:
-    """What each held-out split shares with training; `counts` follows what is dropped.
-
-    None where the ids do not tell where documents end.
-    """
+    """What each held-out split shares with training, None where the ids do not tell where documents
+    end; `counts` follows what is dropped."""
     if tokenizer.end_of_text is None:
         return None
     report, dtype = {}, dtype_of(tokenizer.vocab_size)

@@ -6,7 +6,7 @@
 
 ``shards.json`` lists the ids, size and sha256 of every shard and ends with its own hash. The header
 of a shard follows from it, so that it is compared and never parsed. Ids stay on the disk until they
-are asked for; when shards are written, documents are read once and memory does not grow with them.
+are asked for. When shards are written, memory does not grow with the documents.
 """
 
 import hashlib
@@ -171,7 +171,6 @@ def open_shards(folder: str | Path, split: str, index: ShardIndex | None = None)
 
     Raises:
         ShardError: see :func:`read_index`; or a header is wrong, or there is no such split.
-            Hashes are not checked here.
     """
     folder = Path(folder)
     index = index or read_index(folder)

@@ -148,7 +148,7 @@ def explained(
     `saved_step` is that of the last checkpoint, 0 for none.
 
     Raises:
-        TrainingDiverged, GPTLibError, GPTLibError: in the place of what PyTorch raises.
+        TrainingDiverged, GPTLibError: in the place of what PyTorch raises.
     """
     kept = f"the checkpoint of step {saved_step} is intact" if saved_step else "none was saved"
     try:

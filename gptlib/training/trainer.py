@@ -108,8 +108,8 @@ class Trainer:
             The rows of ``metrics.jsonl``, see :mod:`gptlib.training.metrics`.
 
         Raises:
-            FolderError, FolderError, CheckpointError, FolderError: see :class:`Run`.
-            TrainingDiverged, GPTLibError, GPTLibError: see :func:`explained`.
+            FolderError, CheckpointError: see :class:`Run`.
+            TrainingDiverged, GPTLibError: see :func:`explained`.
             TrainingStopped: Ctrl-C or SIGTERM came; the checkpoint is written.
         """
         last = self.config.steps if until is None else min(until, self.config.steps)

@@ -225,7 +225,10 @@ REFUSED = {
     "hub:someone/nothing": ("CorpusUnavailable", "doesn't exist on the Hub"),
     "hub:someone/lines?split=validation": ("CorpusUnavailable", "'train', 'test'"),
     "hub:someone/lines?config=none": ("CorpusUnavailable", "Available: ['default']"),
-    "hub:someone/lines?column=text": ("CorpusError", "but id, body"),
+    "hub:someone/lines?column=text": (
+        "CorpusError",
+        "no column 'text' but id, body: name the one",
+    ),
     "hub:someone/lines?column=id": ("CorpusError", "holds 1, not text"),
     "hub:someone/code": ("CorpusUnavailable", "scripts are no longer supported"),
 }

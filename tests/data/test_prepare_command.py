@@ -178,7 +178,7 @@ def test_inspect_names_what_is_damaged(gptlib, tmp_path, file, damage, options, 
 
 BAD = [
     (["gone"], "no corpus 'gone', and no file or folder of that name: give one of"),
-    ([""], "no corpus '', and no file"),
+    ([""], "the corpus has an empty name"),
     (["half.jsonl"], "half.jsonl, line 2 is not JSON"),
     (["folder"], "folder holds no text"),
     (["hub:x"], "is no address of a data set"),
