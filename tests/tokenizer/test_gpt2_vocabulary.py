@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from tokenizer_texts import ANY_TEXT, AWKWARD_TEXT, texts_in_all_scripts
 
 from gptlib import paths
-from gptlib.errors import VocabularyUnavailable
+from gptlib.errors import DownloadError
 from gptlib.tokenizer import GPT2Tokenizer, load_tokenizer
 from gptlib.tokenizer import gpt2 as vocabulary
 from gptlib.tokenizer.gpt2 import GPT2_FINGERPRINT, gpt2_tokenizer, load_gpt2_ranks
@@ -148,7 +148,7 @@ def test_without_any_source_every_way_out_is_named(cache, monkeypatch):
     asked = ["refused", "ERROR: no such package"]
     for offline in (False, True):
         monkeypatch.setattr(paths, "offline", lambda offline=offline: offline)
-        with pytest.raises(VocabularyUnavailable) as caught:
+        with pytest.raises(DownloadError) as caught:
             load_gpt2_ranks()
         message = str(caught.value)
         assert "\n" not in message and not (cache / "gpt2.tiktoken").exists()
@@ -162,9 +162,9 @@ def test_what_is_not_the_vocabulary_is_not_believed(cache, content, monkeypatch)
         (pip_that_hangs, "timed out after 120"),
     ):
         monkeypatch.setattr(vocabulary.subprocess, "run", run)
-        with pytest.raises(VocabularyUnavailable, match=said):
+        with pytest.raises(DownloadError, match=said):
             load_gpt2_ranks()
         assert not (cache / "gpt2.tiktoken").exists()
     (cache / "gpt2.tiktoken").write_bytes(content[:-1])
-    with pytest.raises(VocabularyUnavailable, match="missing or damaged"):
+    with pytest.raises(DownloadError, match="missing or damaged"):
         load_gpt2_ranks()
