@@ -75,12 +75,8 @@ def load_openai(
             and takes no memory of its own, but the file must stay as it is, and weights that
             OpenAI keeps transposed are not contiguous: to write with, not to train or save.
 
-    Returns:
-        The model in eval mode on the CPU, its parameters in memory once.
-
-    Raises:
-        PretrainedError: names the tensor or the file that is missing, damaged, unsafe to read
-            or of another model.
+    Returns the model in eval mode on the CPU, its parameters in memory once; raises
+    PretrainedError, which names what is missing, damaged, unsafe to read or of another model.
     """
     name = SIZES.get(str(name_or_folder), str(name_or_folder))
     if name in RELEASES:
@@ -246,11 +242,8 @@ def weight_files(folder: Path) -> list[Path]:
 def fetch(name: str) -> Path:
     """The folder with one of OpenAI's models, downloaded unless the hub's cache has it.
 
-    A download whose connection breaks goes on where it stopped; what came is held against the
-    sha256 that the hub names for it.
-
-    Raises:
-        PretrainedError: it is not stored here and did not come; the message names each way out.
+    A broken download goes on where it stopped, and has to have the sha256 that the hub names.
+    Raises PretrainedError, which names each way out.
     """
     repository, (revision, size) = f"openai-community/{name}", RELEASES[name]
     place = {"repo_id": repository, "filename": WEIGHTS, "revision": revision}
@@ -260,7 +253,7 @@ def fetch(name: str) -> Path:
     try:
         hub = libraries()[1]
         sha256 = hub.get_hf_file_metadata(hub.hf_hub_url(**place)).etag
-        with suppress(OSError, hub.errors.HTTPError):  # hub < 1.32 goes on at the second call only
+        with suppress(Exception):  # before hub 1.32 a broken download goes on at the second call
             hub.hf_hub_download(**place)
         path = Path(hub.hf_hub_download(**place))
         if sha256_of(path) != sha256:

@@ -7,17 +7,29 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizer_texts import darija
 from torch import Tensor
-from transformers import GPT2LMHeadModel
+from transformers import (
+    AutoTokenizer,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 from transformers_twin import random_ids
 
 from gptlib.config import GPTConfig
 from gptlib.generation import generate
 from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT
+from gptlib.pretrained.tokenizer_files import write_tokenizer
+from gptlib.tokenizer import BPETokenizer, Tokenizer
 
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SMALL = GPTConfig(vocab_size=300, context_length=96, n_layers=2, n_heads=2, width=16)
+ROWS = darija()
+ROLES = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 Change = Callable[[Path], object]
+Pair = tuple[Tokenizer, PreTrainedTokenizerBase]
 
 
 def drawn(std: float = 0.3, dtype: torch.dtype = torch.float64, **changes: object) -> GPT:
@@ -63,3 +75,41 @@ def rewrite(change: Callable[[dict[str, Tensor]], object]) -> Change:
         save_file(whole, folder / "model.safetensors")
 
     return apply
+
+
+def open_theirs(folder: Path) -> PreTrainedTokenizerBase:
+    # what AutoTokenizer asks beside the tokenizer's own files: which model this is
+    set_fields("config.json", model_type="gpt2")(folder)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def exported(folder: Path, tokenizer: Tokenizer) -> Pair:
+    write_tokenizer(folder, tokenizer, context_length=1 << 20)
+    return tokenizer, open_theirs(folder)
+
+
+def foreign(folder: Path) -> None:
+    """A tokenizer of another's making: </s> ends a text; saved by transformers."""
+    tokenizer = BPETokenizer.train(ROWS, 400, [*ROLES.values()], fast=True)
+    (folder / "made").mkdir()
+    write_tokenizer(folder / "made", tokenizer, 96)
+    words = PreTrainedTokenizerFast(tokenizer_file=str(folder / "made" / "tokenizer.json"))
+    words.add_special_tokens(ROLES)
+    words.save_pretrained(folder)
+
+
+def assert_same_ids(pair: Pair, text: str) -> None:
+    ours, theirs = pair
+    assert theirs(text).input_ids == ours.encode(text, allow_special=True)
+    assert theirs(text, split_special_tokens=True).input_ids == ours.encode(text)
+
+
+def split_in_two(folder: Path) -> dict[str, str]:
+    """Two files and their index in place of one; returns the index."""
+    tensors = load_file(folder / WEIGHTS)
+    (folder / WEIGHTS).unlink()
+    places = {name: f"model-{number % 2}.safetensors" for number, name in enumerate(tensors)}
+    for file in set(places.values()):
+        save_file({name: tensors[name] for name in tensors if places[name] == file}, folder / file)
+    set_fields(INDEX, weight_map=places)(folder)
+    return places
