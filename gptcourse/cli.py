@@ -288,4 +288,4 @@ def stamp_address(
 
 def main() -> None:
     """Run the command line, with errors as :mod:`gptlib` shows them."""
-    gptlib.cli.main(app, "gptcourse")
+    gptlib.cli.main(lambda: app(prog_name="python -m gptcourse"))

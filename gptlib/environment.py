@@ -50,13 +50,14 @@ class Profile:
         return folder
 
 
-def setup() -> Profile:
+def setup(wanted: str | None = None) -> Profile:
     """Look at the machine, print what was chosen, and return it; draws no random number.
 
-    Raises UnsupportedDevice for a GPU older than PyTorch's wheels serve, or a device that is not
-    there, and ConfigError for a value of ``GPTLIB_PROFILE`` that is unknown.
+    `wanted` is a device, see :func:`choose_device`. Raises UnsupportedDevice for a GPU older than
+    PyTorch's wheels serve, or a device that is not there, and ConfigError for a value of
+    ``GPTLIB_PROFILE`` that is unknown.
     """
-    device, reason = choose_device()
+    device, reason = choose_device(wanted)
     dtype = choose_dtype(device)
     name = choose_profile(device)
     print(f"profile  {name}: {PROFILES[name]}")
@@ -68,21 +69,25 @@ def setup() -> Profile:
     return Profile(name, device, dtype, reason, paths.runs_folder())
 
 
-def choose_device() -> tuple[torch.device, str]:
-    """Return the best device that works here, or the one asked for, and the reason."""
-    wanted = os.environ.get("GPTLIB_DEVICE", "").strip()
-    found = _best_device()
-    device = wanted or found
+def choose_device(wanted: str | None = None) -> tuple[torch.device, str]:
+    """Return the best device that works here, or the one asked for, and the reason.
+
+    Args:
+        wanted: ``cpu``, ``cuda`` or ``mps``; None asks ``GPTLIB_DEVICE``.
+    """
+    variable = os.environ.get("GPTLIB_DEVICE", "").strip()
+    device = wanted or variable or _best_device()
+    asked = f"--device {wanted}" if wanted else f"GPTLIB_DEVICE={variable}"
     if device not in ("cpu", "cuda", "mps"):
-        raise UnsupportedDevice(f"GPTLIB_DEVICE={wanted} is none of cpu, cuda, mps")
+        raise UnsupportedDevice(f"{asked} is none of cpu, cuda, mps")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UnsupportedDevice("GPTLIB_DEVICE=cuda, but PyTorch sees no GPU here: unset it")
+        raise UnsupportedDevice(f"{asked}, but PyTorch sees no GPU here: leave it out")
     if device == "mps" and not torch.backends.mps.is_available():
-        raise UnsupportedDevice("GPTLIB_DEVICE=mps, but PyTorch sees no Apple GPU: unset it")
+        raise UnsupportedDevice(f"{asked}, but PyTorch sees no Apple GPU: leave it out")
     if device == "cuda":
         _refuse_old_gpu()
-    if wanted:
-        return torch.device(device), f"GPTLIB_DEVICE={wanted}"
+    if wanted or variable:
+        return torch.device(device), asked
     reasons = {"cpu": "no GPU found", "mps": "Apple GPU; float32 is its safe format"}
     if device == "cuda":
         reasons["cuda"] = f"{torch.cuda.get_device_name()}, {_bf16_words()}"

@@ -9,9 +9,10 @@ from pathlib import Path
 # Ground first; a file imports only from floors below its own, or from its own folder.
 FLOORS = {
     "gptlib": [
-        *("errors", "paths", "files", "config", "settings", "environment"),
+        *("errors", "paths", "files", "config", "environment"),
         *("tokenizer", "attention", "block", "model", "generation", "kv_cache", "inference"),
-        *("data", "training", "planning", "pretrained", "plots", "commands", "cli", "__main__"),
+        *("data", "training", "planning", "pretrained", "plots", "commands", "options", "cli"),
+        "__main__",
     ],
     # It imports gptlib, and nothing of gptlib imports it.
     "gptcourse": [
@@ -21,7 +22,7 @@ FLOORS = {
 }
 CORE = ("config", "attention", "block", "model")
 CORE_MAY_IMPORT = {"torch"}
-WITHOUT_TORCH = ("errors", "paths", "files", "plots", "setup", "drawings", "notebooks", "cli")
+WITHOUT_TORCH = ("errors", "paths", "files", "plots", "setup", "drawings", "notebooks", "options", "cli")
 # "" is gptlib/__init__.py, which sets how torch's threads wait, before torch is imported.
 READ_VARIABLES = ("", "paths", "environment")
 STANDARD = sys.stdlib_module_names

@@ -101,9 +101,9 @@ def test_the_check_of_light_imports_can_fail():
 
 def test_help_loads_no_torch():
     program = (
-        "import sys\nfrom gptlib.cli import app\n"
-        "sys.argv = ['gptlib', '--help']\n"
-        "try:\n    app()\nexcept SystemExit:\n    pass\n" + LATE
+        "import sys\nfrom gptlib.cli import main\n"
+        "sys.argv = ['gptlib', 'train', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n" + LATE
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0 and "Commands" in done.stdout
+    assert done.returncode == 0 and "--steps N" in done.stdout

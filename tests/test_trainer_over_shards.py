@@ -176,7 +176,6 @@ BOTH = "give either a text or --data FOLDER"
         (["sample-story", "--data", "{}"], BOTH),
         (["--data", "{}", "--tokenizer", "gpt2"], BOTH),
         ([], BOTH),
-        (["{}"], "is a prepared folder: give it as --data"),
         (["--data", "gone"], "gone is no prepared folder"),
         (["--data", "{}", "--context-length", "999"], "the validation split of"),
     ],

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from gptcourse.reference_runs.band import deviation, verdict, widened
 from gptcourse.reference_runs.recording import CURVES, Curve, Recording, load_recording
 from gptlib import plots
-from gptlib.commands.looking import FOLDER
+from gptlib.commands.runs import FIGURES
 from gptlib.plots import PALETTE, STYLE, axis_of_steps, log_axis, marked
 from gptlib.training.metrics import Row, curve, read_metrics
 
@@ -105,4 +105,4 @@ def compare_with(run: Path, name: str, out: Path | None) -> tuple[str, Path]:
     rows, recording = read_metrics(run), load_recording(name)
     told = verdict(rows, recording)
     figure = over_band(rows, recording)
-    return told, plots.save(figure, out or run / FOLDER / f"over-{Path(name).stem}.png")
+    return told, plots.save(figure, out or run / FIGURES / f"over-{Path(name).stem}.png")

@@ -13,13 +13,12 @@ from typing import Any
 import filelock
 import torch
 
-from gptlib.config import TrainingConfig
+from gptlib.config import GPTConfig, TrainingConfig, to_toml
 from gptlib.data.shards import ShardWindows
 from gptlib.data.windows import Rows
 from gptlib.errors import CheckpointError, RunExists, RunInUse
 from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
-from gptlib.settings import to_toml
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import parallel
 from gptlib.training.checkpoint import (
@@ -33,6 +32,7 @@ from gptlib.training.checkpoint import (
 from gptlib.training.metrics import FILE_NAME, MetricsLog, Row, best_validation, read_metrics
 from gptlib.training.precision import Precision
 
+SETTINGS = "settings.toml"
 # How often a run is looked at does not change it, so a resumed run may look more or less often.
 INTERVALS = (
     *("evaluate_every", "evaluate_batches", "sample_every", "layers_every"),
@@ -118,10 +118,10 @@ class Run:
         rows = self.restore(self.folder) if self.folder and found else []
         parallel.wait()  # nobody writes before everybody has read
         first = parallel.rank() == 0
-        if self.folder and first and not found:
-            if self.tokenizer:
+        if self.folder and first:
+            if self.tokenizer and not found:
                 self.tokenizer.save(self.folder / "tokenizer")
-            with atomic_write(self.folder / "settings.toml", "w") as file:
+            with atomic_write(self.folder / SETTINGS, "w") as file:
                 file.write(to_toml(self.config))
         self.log = MetricsLog(self.folder if first else None, rows)
         if not found:
@@ -135,20 +135,24 @@ class Run:
         if "metrics_rows" not in state:
             raise CheckpointError(
                 f"{checkpoint.folder} is a model without a run: export it, and begin a run with "
-                f"--model FOLDER"
+                f"--init-from FOLDER"
             )
-        for what, now in (("model", self.model.config), ("training", self.config)):
-            before = type(now).from_dict(state[what])  # defaults for fields that came later
-            check_same(folder, what, before.to_dict(), now.to_dict())
+        # defaults stand for fields that came later
+        shape, training = GPTConfig.from_dict(state["model"]), self.config.to_dict()
+        before = TrainingConfig.from_dict(state["training"])
+        if self.config.extends(before):
+            training |= {"steps": before.steps, "schedule_steps": before.schedule_steps}
+        check_same(folder, "model", shape.to_dict(), self.model.config.to_dict())
+        check_same(folder, "training", before.to_dict(), training)
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
         rows = read_metrics(folder)[: state["metrics_rows"]]
         if len(rows) < state["metrics_rows"]:
             warnings.warn(f"{folder}: {FILE_NAME} has lost rows: curves have a gap", stacklevel=2)
-        before = state["environment"]
+        then = state["environment"]
         changes = [
-            f"{name} {before.get(name)} → {now}"
+            f"{name} {then.get(name)} → {now}"
             for name, now in self.environment.items()
-            if before.get(name) != now
+            if then.get(name) != now
         ]
         if changes:  # the same result is promised, the same bits are not
             warnings.warn(

@@ -34,5 +34,9 @@ def learning_rate_at(
 def learning_rate_of(step: int, config: TrainingConfig) -> float:
     """The learning rate of one step under a run's settings; see :func:`learning_rate_at`."""
     return learning_rate_at(
-        step, config.learning_rate, config.min_learning_rate, config.warmup_steps, config.steps
+        step,
+        config.learning_rate,
+        config.min_learning_rate,
+        config.warmup_steps,
+        config.planned_steps,
     )

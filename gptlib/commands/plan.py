@@ -1,4 +1,4 @@
-"""What ``plan`` does: print what a run needs, and the command that begins it."""
+"""``plan``: what a run needs, and the command that begins it."""
 
 import shlex
 from typing import Any
@@ -13,9 +13,9 @@ QUICK_VALIDATION = 20  # batches: all of a large text would take longer than the
 UNITS = (("hours", 3_600), ("minutes", 60), ("seconds", 1))  # the largest first
 
 
-def plan_run(
-    corpus: str,
-    model_name: str,
+def plan(
+    text: str,
+    model: str,
     shape: dict[str, Any],
     device: str | None,
     processes: int,
@@ -25,55 +25,53 @@ def plan_run(
     """Print the plan of a run as a table, and its command.
 
     Args:
-        corpus: stands in the command; it is not read.
-        model_name, shape: as for ``train``.
+        text: stands in the command; it is not read.
+        model, shape: as for ``train``.
         device, processes, utilization, length: see :mod:`gptlib.planning`.
 
     Raises:
         ConfigError: something is unknown, cannot be, or does not fit the memory.
     """
-    config, machine = GPTConfig.named(model_name, **shape), find_machine(device)
+    config, machine = GPTConfig.named(model, **shape), find_machine(device)
     kind = machine.device_type
     require(
         processes == 1 or kind == "cuda",
         f"{processes} processes would share one {kind}: leave --processes out",
     )
-    plan = make_plan(config, machine, processes, utilization=utilization, **length)
-    share = utilization or UTILIZATION[kind]
+    run = make_plan(config, machine, processes, utilization=utilization, **length)
+    share = (
+        f"{utilization or UTILIZATION[kind]:g} {'as given' if utilization else 'that we assume'}"
+    )
     where = f"{processes} × {machine.name}" if processes > 1 else machine.name
     dtype = str(machine.dtype).removeprefix("torch.")
-    print(f"{model_name} with {config.context_length:,} tokens of context on {where}, {dtype}")
+    print(f"{model} with {config.context_length:,} tokens of context on {where}, {dtype}")
     print(
         f"By formula, from {amount(machine.peak_flops / 1e12)} TFLOP/s ({machine.peak_source}) and "
-        f"a utilization of {share:g} {'that we assume' if utilization is None else 'as given'}.\n"
+        f"a utilization of {share}.\n"
     )
     limit = f" of {machine.memory / GIB:.2f}" if machine.memory else ""
-    per_token, total = flops_per_token(config), count_parameters(config)["total"]
-    rate = plan.tokens_per_step / plan.seconds_per_step
+    total, step = count_parameters(config)["total"], run.tokens_per_step
+    optimal = f"{TOKENS_PER_PARAMETER * total / 1e6:,.0f}"
     lines = [
         ("parameters", f"{total / 1e6:,.1f}", "million"),
-        *((f"  {part}", f"{size / GIB:.2f}", "GiB") for part, size in plan.memory.items()),
-        ("memory", f"{sum(plan.memory.values()) / GIB:.2f}{limit}", "GiB"),
-        ("micro-batch", f"{plan.batch_size:,} × {config.context_length:,}", "tokens"),
-        ("accumulation", f"{plan.accumulation:,}", "micro-batches"),
-        ("one step", f"{plan.tokens_per_step:,}", "tokens"),
-        ("  takes", *duration(plan.seconds_per_step)),
-        ("speed", f"{rate:,.0f}", "tokens/s"),
-        ("arithmetic", f"{per_token / 1e6:,.1f}", "MFLOP/token"),
-        (
-            "compute-optimal",
-            f"{TOKENS_PER_PARAMETER * total / 1e6:,.0f}",
-            f"million tokens, {TOKENS_PER_PARAMETER} a parameter",
-        ),
-        ("this run", f"{plan.steps * plan.tokens_per_step / 1e6:,.1f}", "million tokens"),
-        ("  steps", f"{plan.steps:,}", ""),
-        ("  takes", *duration(plan.steps * plan.seconds_per_step)),
+        *((f"  {part}", f"{size / GIB:.2f}", "GiB") for part, size in run.memory.items()),
+        ("memory", f"{sum(run.memory.values()) / GIB:.2f}{limit}", "GiB"),
+        ("micro-batch", f"{run.batch_size:,} × {config.context_length:,}", "tokens"),
+        ("accumulation", f"{run.accumulation:,}", "micro-batches"),
+        ("one step", f"{step:,}", "tokens"),
+        ("  takes", *duration(run.seconds_per_step)),
+        ("speed", f"{step / run.seconds_per_step:,.0f}", "tokens/s"),
+        ("arithmetic", f"{flops_per_token(config) / 1e6:,.1f}", "MFLOP/token"),
+        ("compute-optimal", optimal, f"million tokens, {TOKENS_PER_PARAMETER} a parameter"),
+        ("this run", f"{run.steps * step / 1e6:,.1f}", "million tokens"),
+        ("  steps", f"{run.steps:,}", ""),
+        ("  takes", *duration(run.steps * run.seconds_per_step)),
     ]
     widths = [max(len(line[column]) for line in lines) for column in (0, 1)]
     for what, value, unit in lines:
         print(f"{what:<{widths[0]}}  {value:>{widths[1]}}  {unit}".rstrip())
     print("Validation and checkpoints come on top.\n")
-    print(train_command(corpus, model_name, shape, processes, plan, config.vocab_size))
+    print(train_command(text, model, shape, processes, run, config.vocab_size))
 
 
 def amount(value: float) -> str:
@@ -88,29 +86,26 @@ def duration(seconds: float) -> tuple[str, str]:
 
 
 def train_command(
-    corpus: str, model_name: str, shape: dict[str, Any], processes: int, plan: Plan, vocab_size: int
+    text: str, model: str, shape: dict[str, Any], processes: int, run: Plan, vocab_size: int
 ) -> str:
     """The command that begins this run, and goes on with it when it is given again.
 
     Its numbers hold for a tokenizer of `vocab_size`; where that is not GPT-2's, FOLDER stands for
     the folder of one.
     """
-    long = plan.steps >= LONG_RUN
+    long = run.steps >= LONG_RUN
     options = {
-        "model": model_name,
+        "model": model,
         **{name: value for name, value in shape.items() if name != "vocab_size"},  # a tokenizer's
         "tokenizer": None if vocab_size == GPTConfig().vocab_size else "FOLDER",
         "settings": "foundation" if long else "fast",
         "evaluate_batches": None if long else QUICK_VALIDATION,
-        "steps": plan.steps,
-        "batch_size": plan.batch_size,
-        "accumulation": plan.accumulation,
-        "out": shlex.quote(f"runs/{model_name}"),
+        "steps": run.steps,
+        "batch_size": run.batch_size,
+        "accumulation": run.accumulation,
+        "out": shlex.quote(f"runs/{model}"),
     }
-    words = [
-        f"--{name.replace('_', '-')} {value}"
-        for name, value in options.items()
-        if value is not None
-    ]
+    given = {name: value for name, value in options.items() if value is not None}
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in given.items()]
     start = "python" if processes == 1 else f"torchrun --nproc_per_node {processes}"
-    return " ".join([start, "-m gptlib train", shlex.quote(corpus), *words, "--resume"])
+    return " ".join([start, "-m gptlib train", shlex.quote(text), *words, "--resume"])
