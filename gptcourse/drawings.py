@@ -28,8 +28,7 @@ class Drawing:
 def drawing(name: str) -> Drawing:
     """The drawing ``assets/<name>.svg``; as a cell's last line it shows itself.
 
-    Raises:
-        CourseError: there is no such drawing, or it has no text alternative.
+    Raises CourseError when there is no such drawing, or it has no text alternative.
     """
     path = ASSETS / f"{name}.svg"
     if not path.is_file():
@@ -37,7 +36,6 @@ def drawing(name: str) -> Drawing:
         raise CourseError(f"no drawing {name!r} in {ASSETS}: there are {known}")
     svg = path.read_text(encoding="utf-8")
     written = ElementTree.fromstring(svg).findtext("{http://www.w3.org/2000/svg}desc") or ""
-    description = " ".join(written.split())
-    if not description:
+    if not written.strip():
         raise CourseError(f"{path.name} has no <desc>: write its text alternative there")
-    return Drawing(svg, description)
+    return Drawing(svg, " ".join(written.split()))

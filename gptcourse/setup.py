@@ -9,13 +9,13 @@ that line, and rewrites from it the cells, the notebooks' links and the README.
 """
 
 import importlib
-import importlib.metadata
-import importlib.util
 import re
 import subprocess
 import sys
 import tempfile
 import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ from gptcourse import paths
 from gptcourse.errors import PackagesMissing
 
 NEVER = ("torch", "numpy", "ipython")
+PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--retries=1"]
+PIP += ["--disable-pip-version-check"]
 
 
 class Address(NamedTuple):
@@ -89,69 +91,63 @@ def setup() -> Any:
     return importlib.import_module("gptlib").setup()  # after the installation: it needs torch
 
 
-def missing(root: Path = paths.REPOSITORY) -> list[str]:
-    """Return the requirements in ``pyproject.toml`` whose package cannot be imported.
+def install_missing(root: Path = paths.REPOSITORY) -> None:
+    """Install the requirements in ``pyproject.toml`` whose package cannot be imported.
 
-    Every package that gptlib needs is imported under the name by which it is installed.
-    An installed copy of gptlib has no ``pyproject.toml`` beside it: pip has seen to the rest.
+    With pip, from ``wheels/`` beside the package where there is one. Every package that gptlib
+    needs is imported under the name by which it is installed. One that is here but too old is
+    named and stays. Raises PackagesMissing with the way out when pip fails, or when one of torch,
+    numpy and IPython is what is missing.
     """
-    declared = root / "pyproject.toml"
-    if not declared.is_file():
-        return []
-    wanted = tomllib.loads(declared.read_text(encoding="utf-8"))["project"]["dependencies"]
-    return [line for line in wanted if importlib.util.find_spec(_name(line)) is None]
-
-
-def install_missing(root: Path = paths.REPOSITORY) -> list[str]:
-    """Install what is missing with pip, from ``wheels/`` beside the package where there is one.
-
-    Returns the requirements that were installed; raises PackagesMissing with the way out when
-    that fails, or when one of torch, numpy and IPython is what is missing.
-    """
-    wanted = missing(root)
-    refused = [line for line in wanted if _name(line) in NEVER]
-    if refused:
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    declared = {name_of(line): line for line in tomllib.loads(text)["project"]["dependencies"]}
+    for name, line in declared.items():
+        if too_old(line, here := installed(name)):
+            print(f"older than gptlib needs: {name} {here} ({line}): upgrade it, or the image")
+    missing = [name for name in declared if find_spec(name) is None]
+    names = ", ".join(missing)
+    if refused := ", ".join(name for name in missing if name in NEVER):
         raise PackagesMissing(
-            f"{', '.join(map(_name, refused))} is missing from this Python ({sys.executable}): "
-            "run pip install -r requirements.txt in the course's folder, then restart the kernel"
+            f"{refused} is missing from this Python ({sys.executable}): run pip install -r "
+            "requirements.txt in the course's folder, then restart the kernel"
         )
-    if not wanted:
-        return []
-    print("installing what is missing:", ", ".join(map(_name, wanted)))
+    if not missing:
+        return
+    print("installing what is missing:", names)
+    wheels = root / "wheels"  # in a data set attached on Kaggle without internet
+    local = ["--no-index", f"--find-links={wheels}"] if wheels.is_dir() else []
     with tempfile.TemporaryDirectory() as folder:
-        constraints = Path(folder) / "constraints.txt"
-        constraints.write_text("\n".join(_keep_installed()), encoding="utf-8")
-        done = subprocess.run(
-            _pip_command(wanted, constraints, root / "wheels"), capture_output=True, text=True
-        )
+        pins = Path(folder) / "constraints.txt"  # or pip would touch torch on the way
+        pins.write_text("\n".join(f"{n}=={v}" for n in NEVER if (v := installed(n))))
+        lines = [declared[name] for name in missing]
+        command = [*PIP, f"--constraint={pins}", *local, *lines]
+        done = subprocess.run(command, capture_output=True, text=True)
     importlib.invalidate_caches()
     if done.returncode:
         last = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
         raise PackagesMissing(
-            f"could not install {', '.join(map(_name, wanted))}: switch the internet on "
-            f"(Kaggle: Settings → Internet) or put their wheels into {root / 'wheels'} ({last})"
+            f"could not install {names}: switch the internet on (Kaggle: Settings → Internet) or "
+            f"put their wheels into {wheels} ({last})"
         )
-    return wanted
 
 
-def _name(requirement: str) -> str:
+def name_of(requirement: str) -> str:
+    """The package that a line such as ``torch>=2.10`` asks for."""
     return re.split(r"[<>=!~;\[ ]", requirement, maxsplit=1)[0]
 
 
-def _keep_installed() -> list[str]:
-    """Return pins that forbid pip to touch torch, numpy and IPython on the way."""
-    pins = []
-    for name in NEVER:
-        try:
-            pins.append(f"{name}=={importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return pins
+def installed(name: str) -> str | None:
+    """The version of a package that is here."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
-def _pip_command(wanted: list[str], constraints: Path, wheels: Path) -> list[str]:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--retries", "1"]
-    command += ["--disable-pip-version-check", "--constraint", str(constraints)]
-    if wheels.is_dir():  # a data set attached on Kaggle without internet
-        command += ["--no-index", "--find-links", str(wheels)]
-    return command + wanted
+def too_old(requirement: str, here: str | None) -> bool:
+    """Whether the version that is here is below a requirement's least."""
+    least, found = re.search(r">=([\d.]+)", requirement), re.match(r"[\d.]+", here or "")
+    if not (least and found):
+        return False
+    old, new = (list(map(int, re.findall(r"\d+", text))) for text in (found[0], least[1]))
+    return old < new

@@ -73,18 +73,18 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
+def look_up(kind: str, name: str, known: Mapping[str, T], place: str = "") -> T:
     """What stands under a name; ConfigError lists the known ones, and asks for a near one."""
     if name not in known:
-        names = f"known names are {', '.join(known)}{did_you_mean(name, known)}"
-        raise ConfigError(f"unknown {kind} {name!r}: {names}")
+        what = f"{place}unknown {kind} {name!r}: known {'keys' if 'key' in kind else 'names'} are "
+        raise ConfigError(f"{what}{', '.join(known)}{did_you_mean(name, known)}")
     return known[name]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'gpt2'?``, or nothing where no known name is near."""
     spelled = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name.lower(), spelled, n=1)
+    near = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.7)
     return f"; did you mean {spelled[near[0]]!r}?" if near else ""
 
 
@@ -262,9 +262,8 @@ def load_training_config(
     values = dict(look_up("settings", name, PRESETS))
     written = read_toml(file) if file else {}
     for key in written:
-        look_up(
-            f"key in {file}:", key, TrainingConfig.__dataclass_fields__ | dict.fromkeys(BUDGETS)
-        )
+        known = TrainingConfig.__dataclass_fields__ | dict.fromkeys(BUDGETS)
+        look_up("key", key, known, f"{file}: ")
     for layer in (written, dict(options or {})):
         given = [budget for budget in BUDGETS if budget in layer]
         require(len(given) <= 1, f"{' and '.join(given)} both say how long to train: give one")

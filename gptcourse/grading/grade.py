@@ -1,75 +1,63 @@
-"""Grade a class: run each learner's exercise cells apart, and judge them with our own checks."""
+"""Grade a class: find what was handed in, have it judged, and write down the marks.
+
+A submission is one notebook of one learner. Its exercises' cells run in a process of their own
+(:mod:`gptcourse.grading.worker`), held to a time and, on Linux, an amount of memory.
+"""
 
 import ast
-import csv
-import html
-import io
+import json
 import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
-from enum import Enum
-from itertools import groupby, takewhile
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from gptcourse import STORED
 from gptcourse.errors import CourseError
-from gptcourse.grading.process import Answers, Ended, Limits, answers
-from gptcourse.grading.submissions import Submission, find_submissions, plain, read_submission
+from gptcourse.grading.report import WAY_OUT, Mark, State, plain, write_grades
 from gptcourse.notebooks.cells import (
+    STUB,
     Cell,
     Notebook,
     checked,
     code_cells,
+    defines,
     find_notebooks,
     has_tag,
     parsed,
     plain_python,
     read_notebook,
 )
-from gptcourse.notebooks.run import STYLE
-from gptlib.files import atomic_write
+from gptcourse.paths import REPOSITORY
+from gptlib import paths
+from gptlib.files import wrong_file
 
-CATALOGUE = "gptcourse.exercises.catalogue"
-LONGEST = 2_000  # characters of a message
-FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet would compute what begins like this
-WAY_OUT = (
-    "What is not recognized counts nowhere. A notebook lies in its learner's folder under its name "
-    "in the course, such as ada/02_attention.ipynb: unpack, move or rename it, and grade again."
-)
-MORE_STYLE = """
-body { max-width: none } th { font-weight: normal } td { text-align: center }
-td:first-child { text-align: left } pre { white-space: pre-wrap; overflow-wrap: anywhere }
-th.exercise { writing-mode: vertical-rl } table { width: auto }
-"""
+CATALOGUE = "gptcourse.exercises.checks"  # the module whose EXERCISES judge
+LARGEST = 256 * 10**6  # bytes of a notebook: pictures that a learner drew are welcome
+START = 300.0  # seconds for a process to begin: a cold disk, a machine that has much else to do
+# -P: a file that a cell leaves in the working folder is not taken for a module.
+PROGRAM = "import sys; sys.path[:0] = sys.argv[3:]; from gptcourse.grading.worker import main; "
+PROGRAM += "main(*sys.argv[1:3])"
+# What browsers, Jupyter and Canvas put behind a name: "02_attention (1)", "-Copy1", "-1".
+COPY = re.compile(r"( ?\(\d+\)|-Copy\d+|-\d+)$")
 
 
-class State(Enum):
-    """How an exercise stands."""
+class Limits(NamedTuple):
+    """What one exercise may take."""
 
-    PASSED = "passed"
-    FAILED = "failed"
-    NOT_DONE = "not done yet"
-    NOT_HANDED_IN = "not handed in"
+    seconds: float = 60.0
+    memory: int = 4 * 10**9  # bytes, of each process
 
 
-SIGNS = {State.PASSED: "✓", State.FAILED: "✗", State.NOT_DONE: "·", State.NOT_HANDED_IN: "–"}
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One exercise of one learner."""
-
-    learner: str
-    notebook: str
-    exercise: str
-    state: State
-    message: str
-
-
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(NamedTuple):
     """What grading takes from the instructor's copy of one notebook."""
 
     notebook: str
@@ -82,7 +70,7 @@ def grade(
     folder: Path,
     wanted: list[str],
     out: Path | None = None,
-    limits: Limits | None = None,
+    limits: Limits = Limits(),  # noqa: B008
     notebooks: Path | None = None,
     catalogue: str = CATALOGUE,
     say: Callable[[str], None] = print,
@@ -99,190 +87,204 @@ def grade(
         say: takes a line on each submission.
 
     Raises:
-        CourseError: there is nothing to grade, the instructor's copy does not run, or the results
-            have no place.
+        CourseError: there is nothing to grade, or the instructor's copy does not run.
+        OSError: the results have no place.
     """
-    folder, limits = folder.resolve(), limits or Limits()
+    folder = folder.resolve()
     out = (out or folder.with_name(f"{folder.name}-grades")).resolve()
     if out.is_relative_to(folder):
         raise CourseError(f"{plain(out)} lies among the submissions: give another --out")
-    check_place(out)  # before the work, which may take an hour
-    copies = find_notebooks(wanted, notebooks)
     names = [path.stem for path in find_notebooks([], notebooks)]
     learners, handed_in, strangers = find_submissions(folder, names)
+    copies = find_notebooks(wanted, notebooks)
     sheets = [sheet_of(path.stem, read_notebook(path)) for path in copies]
     sheets = [sheet for sheet in sheets if sheet.exercises]
     if not sheets:
         asked = ", ".join(path.stem for path in copies)
         raise CourseError(f"{asked}: no exercises to grade there; name other notebooks, or none")
+    out.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=out).close()  # or an hour's work would have no place
     marks: list[Mark] = []
     for learner in learners:
         for sheet in sheets:
             path, started = handed_in.get((learner, sheet.notebook)), time.monotonic()
-            submission = read_submission(path, sheet.exercises)
-            found = [
-                Mark(learner, sheet.notebook, name, state, message or state.value)
-                for name, (state, message) in judged(submission, sheet, limits, catalogue).items()
-            ]
-            marks += found
+            found = marks_of(path, sheet, limits, catalogue)
+            marks += (Mark(learner, sheet.notebook, name, *each) for name, each in found.items())
             if path is not None:
-                passed = sum(mark.state is State.PASSED for mark in found)
-                say(
-                    f"{plain(learner, 40)}  {sheet.notebook}  {passed} of {len(found)} passed  "
-                    f"{time.monotonic() - started:.1f} s"
-                )
-    others = [str(path.relative_to(folder)) for path in strangers]
-    for name in others:
+                passed = sum(state is State.PASSED for state, _ in found.values())
+                told = f"{passed} of {len(found)} passed  {time.monotonic() - started:.1f} s"
+                say(f"{plain(learner, 40)}  {sheet.notebook}  {told}")
+    for name in strangers:
         say(f"not recognized: {plain(name)}")
-    if others:
+    if strangers:
         say(WAY_OUT)
-    say(plain(write_grades(out, marks, others)))
+    say(plain(write_grades(out, marks, strangers)))
     return marks
 
 
 def sheet_of(name: str, notebook: Notebook) -> Sheet:
     """Take from a notebook of the course what grading needs."""
-    cells = code_cells(notebook)
-    solutions = [index for index, cell in enumerate(cells) if has_tag(cell, "solution")]
-    first = solutions[0] if solutions else 0
-    above = [cell for cell in cells[:first] if not has_tag(cell, "setup")]
-    imports = [plain_python(cell.source) for cell in takewhile(_imports, above)]
+    cells = [cell for cell in code_cells(notebook) if not has_tag(cell, "setup")]
+    above = list(takewhile(lambda cell: not has_tag(cell, "solution"), cells))
+    imports = [plain_python(cell.source) for cell in takewhile(imports_something, above)]
     definitions = [plain_python(cell.source) for cell in above if has_tag(cell, "in-step")]
-    names = [checked(cells[index].source) for index in solutions]
+    names = [checked(cell.source) for cell in cells if has_tag(cell, "solution")]
     return Sheet(name, imports, definitions, [each for each in names if each])
 
 
-def _imports(cell: Cell) -> bool:
+def imports_something(cell: Cell) -> bool:
     """Whether a cell stands for "what this notebook uses"; a long list may fill two cells."""
     tree = parsed(plain_python(cell.source))
     return tree is not None and any(isinstance(e, ast.Import | ast.ImportFrom) for e in tree.body)
 
 
-def judged(
-    submission: Submission, sheet: Sheet, limits: Limits, catalogue: str
-) -> dict[str, tuple[State, str]]:
-    """Return how each exercise stands, and what is said of it.
+def find_submissions(
+    folder: Path, notebooks: list[str]
+) -> tuple[list[str], dict[tuple[str, str], Path], list[str]]:
+    """Look for the course's ``notebooks`` among what learners handed in.
 
-    All cells of a submission run in one process, in their order; where one of them ends or spoils
-    it, the others run in the next.
+    A learner's notebooks lie somewhere in a sub-folder of their name, or beside each other as
+    Canvas gives them: ``ada_12_345_02_attention-1.ipynb``. Of two of one name, the one with the
+    shorter path counts.
+
+    Returns:
+        The learners; their notebooks, by learner and name; and what is not recognized: other
+        files, and folders of learners without any notebook.
+
+    Raises:
+        CourseError: there is no such folder, or none of the notebooks in it.
     """
-    found: dict[str, tuple[State, str]] = {}
-    for name in sheet.exercises:
-        if submission.problem:
-            found[name] = State.FAILED, submission.problem
-        else:
-            absent = f"no cell of the notebook defines my_{name}" if submission.handed_in else ""
-            found[name] = State.NOT_HANDED_IN, absent
-    task = {"imports": sheet.imports, "definitions": sheet.definitions, "others": submission.others}
-    left = dict(submission.cells)
+    if not folder.is_dir():
+        raise CourseError(f"no folder {plain(folder)}: give one with a sub-folder for each learner")
+    found: dict[tuple[str, str], Path] = {}
+    learners, strangers = set(), []
+    for each in sorted(folder.iterdir()):
+        if each.name.startswith((".", "__")):
+            continue
+        learners |= {each.name} if each.is_dir() else set()
+        inside = [p for p in each.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts]
+        for path in sorted(inside, key=lambda p: (len(str(p)), p)) or [each]:
+            stem = COPY.sub("", path.stem) if path.suffix == ".ipynb" else ""
+            name = next((name for name in notebooks if stem.endswith(name)), "")
+            learner = each.name if each.is_dir() else stem.removesuffix(name).split("_")[0]
+            if name and learner and (learner, name) not in found:
+                found[learner, name] = path
+                learners.add(learner)
+            else:
+                strangers.append(str(path.relative_to(folder)))
+    if not found:
+        raise CourseError(f"no notebook of the course in {plain(folder)}. {WAY_OUT}")
+    return sorted(learners), found, strangers
+
+
+def read_submission(path: Path, exercises: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Read a notebook, whatever state it is in.
+
+    Returns the cells of exercises, by exercise; then these again and all code cells behind them.
+    Raises CourseError where it cannot be read.
+    """
+    try:
+        problem = wrong_file(path, None, LARGEST)
+        if problem or not path.stat().st_size:
+            raise ValueError(problem or "it is empty")
+        cells = [cell for cell in json.loads(path.read_bytes())["cells"] if isinstance(cell, dict)]
+        code = [cell.get("source") for cell in cells if cell.get("cell_type") == "code"]
+        sources = ["".join(source or "") for source in code]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as wrong:
+        told = f"{type(wrong).__name__}: {wrong}"
+        raise CourseError(f"the file cannot be read as a notebook ({told})") from wrong
+    found = {name: cell for name in exercises if (cell := cell_of(name, sources)) is not None}
+    return found, [*found.values(), *map(plain_python, sources)]
+
+
+def cell_of(exercise: str, sources: list[str]) -> str | None:
+    """The cell of an exercise: one that defines my_name, better no stub, better checked, the last.
+
+    Where none does, it is one with its check, or one that names the function and is no Python: it
+    will say why. Colab and others lose tags, so none counts.
+    """
+    ranked = []
+    for number, text in enumerate(sources):
+        defining, checks = defines(text, f"my_{exercise}"), checked(text) == exercise
+        named = re.search(rf"\bmy_{exercise}\b", text)
+        if defining or checks or (named and parsed(plain_python(text)) is None):
+            ranked.append((defining and STUB not in text, defining, checks, number, text))
+    return plain_python(max(ranked)[-1]) if ranked else None
+
+
+def marks_of(
+    path: Path | None, sheet: Sheet, limits: Limits, catalogue: str
+) -> dict[str, tuple[State, str]]:
+    """Return how each exercise of a submission stands, and what is said of it.
+
+    All its cells run in one process, in their order; where one of them ends or spoils it, the
+    others run in the next.
+    """
+    if path is None:
+        return dict.fromkeys(sheet.exercises, (State.NOT_HANDED_IN, "not handed in"))
+    try:
+        left, others = read_submission(path, sheet.exercises)
+    except CourseError as problem:
+        return dict.fromkeys(sheet.exercises, (State.FAILED, str(problem)))
+    absent = "no cell of the notebook defines my_{}"
+    found = {name: (State.NOT_HANDED_IN, absent.format(name)) for name in sheet.exercises}
+    task = {"imports": sheet.imports, "definitions": sheet.definitions, "others": others}
     while left:
-        with closing(answers({**task, "cells": left}, catalogue, limits)) as coming:
-            _begin(coming, sheet.notebook)
-            for name in list(left):
-                try:
-                    answer = next(coming)
-                except Ended as problem:
-                    answer = {"message": f"the cell, or its function, {problem}"}
-                if "spoiled" in answer:
-                    break
-                found[name] = _state(answer), str(answer["message"])[:LONGEST]
-                del left[name]
-                if "passed" not in answer:
-                    break
+        answers, ending = run_worker({**task, "cells": left}, limits, catalogue)
+        begun = answers.pop(0) if answers else {"problem": f"their process {ending}"}
+        if told := begun["problem"]:
+            raise CourseError(f"{sheet.notebook}: its imports do not run here: {told}")
+        if len(answers) < len(left) and not (answers and answers[-1]["spoiled"]):
+            answers.append({"passed": False, "message": f"the cell, or its function, {ending}"})
+        for name, answer in zip(list(left), answers, strict=False):
+            state = State.FAILED if answer.get("done", True) else State.NOT_DONE
+            found[name] = State.PASSED if answer["passed"] else state, answer["message"]
+            del left[name]
     return found
 
 
-def _begin(coming: Answers, notebook: str) -> None:
-    """Wait until the notebook's imports have run; raises CourseError where they do not run."""
-    try:
-        problem = next(coming)["problem"]
-        problem = problem and f"say {problem}"
-    except Ended as ended:
-        problem = str(ended)
-    if problem:
-        raise CourseError(f"{notebook}: its imports do not run here: they {problem}")
+def run_worker(
+    task: dict[str, Any], limits: Limits, catalogue: str
+) -> tuple[list[dict[str, Any]], str]:
+    """Run one process that judges cells; see :func:`gptcourse.grading.worker.main`.
 
+    It works in an empty folder that is thrown away. When this returns, it has ended, and so has
+    all that it started.
 
-def _state(answer: dict[str, Any]) -> State:
-    if answer.get("passed") is True:
-        return State.PASSED
-    return State.NOT_DONE if answer.get("done") is False else State.FAILED
-
-
-# What was found, as a table for a spreadsheet and as a page to read
-
-
-def check_place(out: Path) -> None:
-    """Raise CourseError when no results can be written into ``out``, which need not exist yet."""
-    there = next(place for place in (out, *out.parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        fault = "cannot be written to" if there.is_dir() else "is a file"
-        raise CourseError(f"{plain(there)} {fault}: give another folder for the grades with --out")
-
-
-def write_grades(folder: Path, marks: list[Mark], not_recognized: list[str]) -> Path:
-    """Write ``grades.csv`` and ``grades.html`` in the place of older ones; return the page."""
-    table, page = csv_text(marks), page_text(marks, not_recognized)
-    for name, text, encoding in (
-        ("grades.csv", table, "utf-8-sig"),  # or Excel takes it for another encoding
-        ("grades.html", page, "utf-8"),
-    ):
-        with atomic_write(folder / name) as file:
-            file.write(text.encode(encoding))
-    return folder / "grades.html"
-
-
-def csv_text(marks: list[Mark]) -> str:
-    """One row a mark; nothing that a spreadsheet would take for a formula."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("learner", "notebook", "exercise", "passed", "message"))
-    for mark in marks:
-        passed = "yes" if mark.state is State.PASSED else "no"
-        row = map(plain, (mark.learner, mark.notebook, mark.exercise, passed, mark.message))
-        rows.writerow([f"'{value}" if value.startswith(FORMULA) else value for value in row])
-    return text.getvalue()
-
-
-def page_text(marks: list[Mark], not_recognized: list[str]) -> str:
-    """A table of learners and exercises, then what was said of those that did not pass."""
-    columns = list(dict.fromkeys((mark.notebook, mark.exercise) for mark in marks))
-    by_learner: dict[str, dict[tuple[str, str], Mark]] = {}
-    for mark in marks:
-        by_learner.setdefault(mark.learner, {})[mark.notebook, mark.exercise] = mark
-    heads = "".join(
-        f'<th class="exercise">{_safe(notebook[:2])} · {_safe(exercise)}</th>'
-        for notebook, exercise in columns
-    )
-    lines = [
-        "<!doctype html>",
-        '<html lang="en">\n<meta charset="utf-8">\n<title>Grades</title>',
-        f"<style>{STYLE}{MORE_STYLE}</style>\n<h1>Grades</h1>",
-        "<p>✓ passed, ✗ failed, · not done yet, – not handed in. A mark says how a function "
-        "behaves, not who wrote it. Only the exercises' cells were run; of other cells "
-        "no more than functions, classes and imports.</p>",
-        f"<table>\n<tr><th>learner</th><th>passed</th>{heads}</tr>",
-    ]
-    for learner, own in by_learner.items():
-        passed = sum(mark.state is State.PASSED for mark in own.values())
-        signs = "".join(f"<td>{SIGNS[own[column].state]}</td>" for column in columns)
-        count = f"<td>{passed} of {len(columns)}</td>"
-        lines.append(f"<tr><td>{_safe(learner)}</td>{count}{signs}</tr>")
-    lines.append("</table>")
-    for learner, own in by_learner.items():
-        failed = [mark for mark in own.values() if mark.state is State.FAILED]
-        lines += [f"<h2>{_safe(learner)}</h2>"] if failed else []
-        for (notebook, message), same in groupby(
-            failed, lambda each: (each.notebook, each.message)
+    Returns its answers, of which the first is on the imports, and how it ended, in words.
+    """
+    token = secrets.token_hex(8)  # only the worker's answers begin with it, no line of a cell's
+    with tempfile.TemporaryDirectory(prefix="gptlib-grade-", ignore_cleanup_errors=True) as made:
+        folder, work = Path(made), Path(made, "work")
+        work.mkdir()
+        task = {**task, **limits._asdict(), "token": token}
+        (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
+        variables = {"MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8:replace", **STORED}
+        variables |= dict.fromkeys(("GPTLIB_RUNS", "TMPDIR", "TEMP", "TMP"), str(work))
+        with (
+            open(folder / "answers", "wb") as channel,
+            subprocess.Popen(
+                [sys.executable, "-P", "-c", PROGRAM, made, catalogue, str(REPOSITORY)],
+                stdin=subprocess.PIPE,  # closed when the grader is gone: the worker ends as well
+                stdout=channel,
+                stderr=subprocess.DEVNULL,
+                cwd=work,
+                env=paths.variables(**variables),
+                start_new_session=True,  # Ctrl-C is for the grader, which ends this process
+            ) as process,
         ):
-            names = ", ".join(mark.exercise for mark in same)
-            told = "\n".join(map(_safe, message.split("\n")))
-            lines.append(f"<h3>{_safe(notebook)} · {_safe(names)}</h3>\n<pre>{told}</pre>")
-    if not_recognized:
-        names = "".join(f"<li>{_safe(name)}</li>" for name in not_recognized)
-        lines.append(f"<h2>Not recognized</h2>\n<p>{_safe(WAY_OUT)}</p>\n<ul>{names}</ul>")
-    return "\n".join([*lines, "</html>", ""])
-
-
-def _safe(text: str) -> str:
-    return html.escape(plain(text))
+            try:  # a cell may have stopped the watch by which the worker ends itself
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(START + limits.seconds * len(task["cells"]))
+            finally:
+                process.kill()
+                if hasattr(os, "killpg"):
+                    with suppress(OSError):  # nothing is left of what it started
+                        os.killpg(process.pid, signal.SIGKILL)
+        text = (folder / "answers").read_text(encoding="utf-8", errors="replace")
+    *lines, _unfinished = text.split("\n")
+    answers = [json.loads(line.removeprefix(token)) for line in lines if line.startswith(token)]
+    ending = f"ended the process (exit code {process.returncode})"
+    if "\nTimeout (" in text.rpartition(token)[2]:
+        ending = f"took longer than {limits.seconds:g} seconds"
+    return answers, ending

@@ -1,4 +1,4 @@
-"""Judge a learner's cells, in a process of its own that the grader starts and watches.
+"""Judge a learner's cells, in a process of its own that the grader starts.
 
 What the cells print, or ask for, goes nowhere. This keeps an accident in a cell from harming the
 grader, or the next exercise; it is no security sandbox.
@@ -6,6 +6,7 @@ grader, or the next exercise; it is no security sandbox.
 
 import ast
 import asyncio
+import faulthandler
 import importlib
 import inspect
 import json
@@ -16,7 +17,9 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import torch
@@ -30,22 +33,10 @@ CHANGED = (
     "the check was changed, or a setting that it needs: after this cell it no longer tells right "
     "from wrong"
 )
+# What needs a notebook says nothing, and checks are silent: they are judged afterwards.
+SILENT = dict.fromkeys(("check", "swap", "display", "get_ipython"), MagicMock())
 
 Answer = dict[str, Any]  # passed, done, message
-
-
-class Silent:
-    """Stands in the cells for what needs a notebook, and for checks: they are judged afterwards."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self
-
-    def __call__(self, *anything: Any, **more: Any) -> "Silent":
-        """Say nothing."""
-        return self
-
-
-NOTEBOOKS_OWN = dict.fromkeys(("check", "swap", "display", "get_ipython"), Silent())
 
 
 class Judge:
@@ -60,7 +51,6 @@ class Judge:
 
     def begin(self, imports: list[str], definitions: list[str]) -> str:
         """Run the notebook's imports and its definitions; return what is wrong with the imports."""
-        seed()
         try:
             for source in imports:
                 self.run(source, "imports")
@@ -73,19 +63,17 @@ class Judge:
 
     def mark(self, exercise: str, source: str, others: list[str]) -> Answer:
         """Run one exercise's cell and judge its function, which may build on other cells."""
-        own, trouble = f"my_{exercise}", ""
+        own, trouble = f"my_{exercise}", f"the cell defines no my_{exercise}"
         self.namespace.pop(own, None)
         for cell in others:
             with suppress(BaseException):
                 self.define(ast.parse(cell), own)
-        seed()
         try:
             self.run(source, exercise)
         except BaseException as problem:
             trouble = told(problem)
-        # A cell that fails behind its function is judged all the same.
-        if own not in self.namespace:
-            return failed(trouble or f"the cell defines no {own}")
+        if own not in self.namespace:  # where it is, a cell that failed below it is judged
+            return failed(trouble)
         seed()
         try:
             verdict = self.judge(self.exercises[exercise], self.namespace[own])
@@ -101,9 +89,8 @@ class Judge:
         """Whether the check still rejects a known mistake and accepts the right function."""
         seed()
         try:
-            wrong, right = (
-                self.judge(self.exercises[exercise], function) for function in self.known[exercise]
-            )
+            known = self.known[exercise]
+            wrong, right = (self.judge(self.exercises[exercise], function) for function in known)
             return wrong.passed is False and wrong.done is True and right.passed is True
         except BaseException:
             return False
@@ -118,13 +105,21 @@ class Judge:
 
     def run(self, source: str, name: str) -> None:
         """Run a cell, its name standing for the file in what a traceback tells."""
-        self.namespace |= NOTEBOOKS_OWN
+        seed()
+        self.namespace |= SILENT
         file = f"<cell {name}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         code = compile(source, file, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         waits = eval(code, self.namespace)  # a coroutine where the cell awaits something
         if inspect.iscoroutine(waits):
             asyncio.run(waits)
+
+
+def seed() -> None:
+    """Begin the random numbers anew: a mark must not depend on what ran before."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 def failed(message: str) -> Answer:
@@ -136,11 +131,10 @@ def told(problem: BaseException) -> str:
     """What a cell raised, with the line in the cell."""
     if isinstance(problem, SystemExit | KeyboardInterrupt | GeneratorExit):
         return f"the cell ends its process ({type(problem).__name__})"
-    line, trace = getattr(problem, "lineno", None), problem.__traceback__
-    while trace is not None and not isinstance(problem, SyntaxError):
-        if trace.tb_frame.f_code.co_filename.startswith("<cell "):
-            line = trace.tb_lineno
-        trace = trace.tb_next
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(problem.__traceback__)]
+    lines = [line for file, line in frames if file.startswith("<cell ")]
+    if isinstance(problem, SyntaxError):
+        lines = [problem.lineno or 1]
     try:
         words = " ".join(str(getattr(problem, "msg", problem)).split())
     except BaseException:
@@ -149,22 +143,16 @@ def told(problem: BaseException) -> str:
         words = words or "it asks for more memory than there is"
     if isinstance(problem, NameError):
         words += " (other cells give only functions, classes and imports)"
-    where = f" in line {line} of the cell" if line else ""
+    where = f" in line {lines[-1]} of the cell" if lines else ""
     return f"{type(problem).__name__}{where}{': ' if words else ''}{words}"
 
 
-def seed() -> None:
-    """Begin the random numbers anew: a mark must not depend on what ran before."""
-    random.seed(0)
-    np.random.seed(0)
-    torch.manual_seed(0)
-
-
 def main(folder: str, catalogue: str) -> None:
-    """Judge what ``folder/task.json`` holds; write an answer a line to standard output.
+    """Judge what ``folder/task.json`` holds; each answer is a line of standard output.
 
-    The first is on the notebook's imports. Then comes one for each exercise; "spoiled" in its place
-    means that an earlier cell has changed what this check needs: it has to be judged elsewhere.
+    The first is on the notebook's imports, then comes one for each exercise. "spoiled" in it says
+    that the cell has changed what the next check needs, which belongs into another process.
+    What takes too long ends this process, and leaves "Timeout" behind the last answer.
     """
     grader, channel = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -176,14 +164,23 @@ def main(folder: str, catalogue: str) -> None:
     torch.set_num_threads(1)
     worker = Judge(importlib.import_module(catalogue).EXERCISES)
     mark, sound, dumps, token = worker.mark, worker.sound, json.dumps, task["token"]
+    watch = faulthandler.dump_traceback_later  # a thread that needs nothing of Python's
 
     def say(answer: Answer) -> None:
-        channel.write(dumps({**answer, "token": token}).encode() + b"\n")
+        channel.write(f"\n{token}{dumps(answer)}\n".encode())
         channel.flush()
 
+    with suppress(ImportError, ValueError):  # Windows knows no such limit
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (task["memory"], task["memory"]))
     say({"problem": worker.begin(task["imports"], task["definitions"])})
-    for place, (exercise, source) in enumerate(task["cells"].items()):
-        if place and not sound(exercise):
-            say({"spoiled": True})
-            return
-        say(mark(exercise, source, task["others"]))
+    cells = list(task["cells"].items())
+    for place, (exercise, source) in enumerate(cells, 1):
+        watch(task["seconds"], exit=True, file=channel)
+        answer = mark(exercise, source, task["others"])
+        spoiled = place < len(cells) and not sound(cells[place][0])
+        say({**answer, "spoiled": spoiled})
+        if spoiled:
+            break
+    os._exit(0)  # without waiting for threads that a cell may have started

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import nbformat
 import nbformat.sign
@@ -37,13 +37,13 @@ def find_notebooks(wanted: Iterable[str] = (), folder: Path | None = None) -> li
         raise CourseError(f"no notebooks in {folder}")
     chosen: set[Path] = set()
     for wish in wanted:
-        stem = Path(wish).name.removesuffix(".ipynb")
-        matches = {p for p in every if p.stem.startswith(stem.zfill(2) if stem.isdigit() else stem)}
-        if not stem or not matches:
+        start = Path(wish).stem.zfill(2)
+        matches = {path for path in every if path.stem.startswith(start)}
+        if not matches:
             known = ", ".join(path.stem for path in every)
             raise CourseError(f"no notebook begins with {wish!r}: there are {known}")
         chosen |= matches
-    return sorted(chosen) if chosen else every
+    return sorted(chosen or every)
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -60,13 +60,13 @@ def write_notebook(path: Path, notebook: Notebook) -> None:
         file.write((nbformat.writes(notebook).rstrip("\n") + "\n").encode("utf-8"))
 
 
-def trust_notebooks(folder: Path | None = None) -> None:
-    """Sign the course's notebooks, so that Jupyter shows their drawings, SVG, when they open.
+def trust_notebooks() -> None:
+    """Sign the course's own notebooks, so that Jupyter shows their drawings, SVG, when they open.
 
-    For notebooks of the course alone: a signature lets outputs run scripts in the reader's page.
+    No others: a signature lets outputs run scripts in the reader's page.
     """
     notary = nbformat.sign.NotebookNotary()
-    for path in find_notebooks(folder=folder):
+    for path in find_notebooks():
         with suppress(CourseError):  # Jupyter will say what is wrong with it
             notary.sign(read_notebook(path))
 
@@ -105,10 +105,9 @@ def normalized(notebook: Notebook) -> Notebook:
 # What stands in an exercise's cell
 
 STUB = 'raise NotImplementedError("not done yet")'
-COMMAND = re.compile(r"[%!?]|\w+ *= *[%!]")  # %time, !pip install, x = !ls
+# Lines of IPython's own: %time, !pip install, ?name, x = !ls, name?
+COMMAND = re.compile(r"(?m)^([ \t]*)(?:(?:[%!?]|\w+ *= *[%!]).*|[^#'\"\n]*\?[ \t]*)$")
 CHECK = re.compile(r"(?m)^[ \t]*check\.(\w+)\(")  # found in a cell that does not parse, too
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def plain_python(source: str) -> str:
@@ -116,17 +115,7 @@ def plain_python(source: str) -> str:
 
     A source that is Python as it stands stays as it is: there, a line may begin with %.
     """
-    if parsed(source) is not None:
-        return source
-    return "\n".join(map(_plain_line, source.split("\n")))
-
-
-def _plain_line(line: str) -> str:
-    """Leave out a magic, a command of the shell, a question."""
-    text = line.strip()
-    if COMMAND.match(text) or (text.endswith("?") and not set("#'\"") & set(text)):
-        return line[: len(line) - len(line.lstrip())] + "pass"
-    return line
+    return source if parsed(source) else COMMAND.sub(r"\1pass", source)
 
 
 def parsed(source: str) -> ast.Module | None:
@@ -150,31 +139,27 @@ def defines(source: str, name: str) -> bool:
     return bool(re.search(rf"(?m)^(async +def|def|class) +{name}\b|^{name}\b[^=\n]*=(?!=)", source))
 
 
-class Call(NamedTuple):
-    """The call with which a solution cell ends."""
+def last_call(source: str) -> tuple[str, list[str]]:
+    """The call with which a solution cell ends, and what of the learner's is handed to it.
 
-    function: str  # such as "check.causal_weights", or "swap"
-    learners: tuple[str, ...]  # the names my_… and My… among its arguments
-
-
-def last_call(source: str) -> Call | None:
-    """The call on the last line of a cell; None where something else stands there."""
+    Such as check.causal_weights, or swap; and the names my_… and My… among its arguments. An empty
+    name where something else stands there.
+    """
     tree = parsed(plain_python(source))
     last = tree.body[-1] if tree and tree.body else None
     if not isinstance(last, ast.Expr) or not isinstance(last.value, ast.Call):
-        return None
+        return "", []
     given = [*last.value.args, *(keyword.value for keyword in last.value.keywords)]
     names = [argument.id for argument in given if isinstance(argument, ast.Name)]
-    own = tuple(name for name in names if name.startswith(("my_", "My")))
-    return Call(ast.unparse(last.value.func), own)
+    return ast.unparse(last.value.func), [name for name in names if name.startswith(("my_", "My"))]
 
 
-def learners_functions(tree: ast.Module) -> Iterator[Function]:
+def learners_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
     """Yield what a learner writes: functions my_…, and the method forward of classes My…"""
     for node in tree.body:
-        if isinstance(node, Function) and node.name.startswith("my_"):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("my_"):
             yield node
         elif isinstance(node, ast.ClassDef) and node.name.startswith("My"):
             for inner in node.body:
-                if isinstance(inner, Function) and inner.name == "forward":
+                if isinstance(inner, ast.FunctionDef) and inner.name == "forward":
                     yield inner

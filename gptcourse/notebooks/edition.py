@@ -4,15 +4,13 @@ import ast
 import copy
 import hashlib
 import inspect
-import io
 import json
 import os
 import re
 import textwrap
-import tokenize
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import nbformat
@@ -21,7 +19,6 @@ from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.cells import (
     STUB,
-    Function,
     Notebook,
     checked,
     find_notebooks,
@@ -61,22 +58,20 @@ def write_edition(
             an exercise is out of form, so that its answer might be published.
     """
     out = out.resolve()
-    written = written_before(out)
-    root, editions = root_seen_from(out), {}
+    written, root, editions = written_before(out), root_seen_from(out), {}
     for path in find_notebooks(wanted, folder):
         try:
             editions[path.name] = learner_edition(read_notebook(path), givens, root)
         except CourseError as problem:
             raise CourseError(f"{path.name}: {problem}") from None
-    for name in editions:
-        if (out / name).exists() and _hash_of(out / name) not in written.get(name, []):
+    for name, notebook in editions.items():
+        if (out / name).exists() and hash_of(out / name) not in written.get(name, []):
             raise CourseError(
                 f"{out / name} holds work of yours: nothing was changed; rename it to get a fresh "
                 f"one beside it, or name the notebooks to write by number"
             )
-    hashes = {name: _hash(notebook) for name, notebook in editions.items()}
-    added = {name: [*written.get(name, []), each] for name, each in hashes.items()}
-    write_json(out / MANIFEST, {"edition": "learner", "files": written | added})
+        written[name] = [*written.get(name, []), hash_of(notebook)]
+    write_json(out / MANIFEST, {"edition": "learner", "files": written})
     for name, notebook in editions.items():
         write_notebook(out / name, notebook)
     return [out / name for name in editions]
@@ -97,16 +92,15 @@ def written_before(out: Path) -> dict[str, list[str]]:
         return {}
 
 
-def _hash_of(path: Path) -> str:
-    """The hash of what a learner sees of a notebook; "" where it is none any more."""
+def hash_of(notebook: Notebook | Path) -> str:
+    """A hash of what a learner sees, which stays when Jupyter only opened the notebook.
+
+    "" for a file that is no notebook any more.
+    """
     try:
-        return _hash(read_notebook(path))
+        notebook = read_notebook(notebook) if isinstance(notebook, Path) else notebook
     except CourseError:
         return ""
-
-
-def _hash(notebook: Notebook) -> str:
-    """A hash that stays when Jupyter only opened the notebook, and wrote its kernel into it."""
     return hashlib.sha256(nbformat.writes(normalized(notebook)).encode()).hexdigest()
 
 
@@ -130,114 +124,68 @@ def learner_edition(notebook: Notebook, givens: Givens, root: str = "..") -> Not
         raise CourseError(f"{len(faults)} faults in its exercises: {'; '.join(faults)}")
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            text = _without_address(cell.source)
-            cell.source = UPWARDS.sub(lambda link: f"{link[1]}{root}/{link[2]}", text)
-        if cell.cell_type != "code":
-            continue
-        cell.outputs, cell.execution_count = [], None
+        if cell.cell_type == "markdown":  # without the links that open the worked one elsewhere
+            lines = [line for line in cell.source.split("\n") if not line.startswith(LINKS)]
+            cell.source = UPWARDS.sub(lambda link: f"{link[1]}{root}/{link[2]}", "\n".join(lines))
+        elif cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
         if has_tag(cell, "solution"):
             cell.source = stubbed(cell.source, givens)
             cell.metadata = nbformat.from_dict({"tags": ["exercise"]})
     return normalized(notebook)
 
 
-def _without_address(source: str) -> str:
-    """Leave out the links that open the worked notebook elsewhere."""
-    lines = source.split("\n")
-    return "\n".join(line for line in lines if not line.startswith(LINKS))
-
-
 def stubbed(source: str, givens: Givens) -> str:
     """Return a solution cell's source with what the learner writes taken out.
 
-    Raises CourseError when a given function does not take the parameters of the learner's.
+    Signature and docstring stay. Raises CourseError when a given function does not take the
+    parameters of the learner's.
     """
-    tree, exercise = parsed(source), checked(source)
+    tree, exercise = parsed(source), checked(source) or ""
     if tree is None:
         raise CourseError(f"a cell tagged solution is no Python: {source[:60]!r}")
-    given = givens.get(exercise) if exercise else None
     for node in reversed(list(learners_functions(tree))):
         body = STUB
-        if given is not None and node.name == f"my_{exercise}":
-            names, body = body_text(textwrap.dedent(inspect.getsource(given)))
-            if names != parameters(node):
+        if exercise in givens and node.name == f"my_{exercise}":
+            text = textwrap.dedent(inspect.getsource(givens[exercise]))
+            given = next(each for each in ast.parse(text).body if isinstance(each, ast.FunctionDef))
+            if parameters(given) != parameters(node):
                 raise CourseError(
                     f"{node.name} takes {', '.join(parameters(node))}, but the function given to "
-                    f"mend takes {', '.join(names)}: make them agree"
+                    f"mend takes {', '.join(parameters(given))}: make them agree"
                 )
-        source = with_body(source, node, body)
+            body = textwrap.dedent(split(text, given)[1])
+        above, _, below = split(source, node)
+        source = f"{above}\n{textwrap.indent(body, ' ' * (node.col_offset + 4))}{below}"
     return source
 
 
-class Body(NamedTuple):
-    """Where a function's body stands, without its docstring."""
+def split(source: str, node: ast.FunctionDef) -> tuple[str, str, str]:
+    """Return a source above a function's body, the body, and what is below, by whole lines.
 
-    start: tuple[int, int]  # line, from 1, and characters before it: the signature's end
-    last: int  # its last line; comments that close it are part of it
-    indent: str
-
-
-def body_of(node: Function, source: str) -> Body:
-    """Find the body of a function by the text's own lines, comments included."""
-    lines = source.split("\n")
-    start = _end_of_signature(node, lines)
-    indent = " " * (node.col_offset + 4)
+    A docstring is above. Comments belong to the body, also those that close it.
+    """
+    lines, first = source.split("\n"), node.body[0]
+    start, end = first.lineno - 1, node.end_lineno or first.lineno
+    before = lines[start].encode()[: first.col_offset].decode()
+    if before.strip():  # def f(x): return x
+        body = lines[start][len(before) :]
+        return "\n".join([*lines[:start], before.rstrip()]), body, "\n".join(["", *lines[end:]])
     if ast.get_docstring(node, clean=False) is not None:
-        text = node.body[0]
-        line = text.end_lineno or text.lineno
-        start = line, len(lines[line - 1].encode()[: text.end_col_offset].decode())
-    last = node.end_lineno or node.lineno
-    ahead = last  # comments behind the last statement, indented more than the function
-    while ahead < len(lines) and _may_close(lines[ahead], node.col_offset):
-        ahead += 1
-        if lines[ahead - 1].strip():
-            last = ahead
-    return Body(start, last, indent)
+        start = first.end_lineno or first.lineno
+    else:
+        start = min([start, *(d.lineno - 1 for d in getattr(first, "decorator_list", []))])
+        while not lines[start - 1].strip() or lines[start - 1].lstrip().startswith("#"):
+            start -= 1
+    for number in range(end, len(lines)):
+        text = lines[number].lstrip()
+        if text and not (text.startswith("#") and len(lines[number]) - len(text) > node.col_offset):
+            break
+        end = number + 1 if text else end
+    body = "\n".join(lines[start:end]).strip("\n")
+    return "\n".join(lines[:start]), body, "\n".join(["", *lines[end:]])
 
 
-def _may_close(line: str, column: int) -> bool:
-    deep = len(line) - len(line.lstrip()) > column
-    return not line.strip() or (deep and line.lstrip().startswith("#"))
-
-
-def _end_of_signature(node: Function, lines: list[str]) -> tuple[int, int]:
-    """Return the line of the colon that ends the signature, and the characters up to it."""
-    depth = 0
-    text = "\n".join(lines[node.lineno - 1 :]) + "\n"
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.OP:
-            depth += (token.string in "([{") - (token.string in ")]}")
-            if token.string == ":" and depth == 0:
-                return node.lineno - 1 + token.end[0], token.end[1]
-    raise AssertionError("unreachable: ast has read this signature")
-
-
-def with_body(source: str, node: Function, body: str) -> str:
-    """Return the source with the function's body replaced; its signature and docstring stay."""
-    place, lines = body_of(node, source), source.split("\n")
-    line, column = place.start
-    kept = [*lines[: line - 1], lines[line - 1][:column]]
-    new = [f"{place.indent}{text}" if text else "" for text in body.split("\n")]
-    return "\n".join([*kept, *new, *lines[place.last :]])
-
-
-def body_text(source: str) -> tuple[list[str], str]:
-    """Of a source that holds one function: its parameters, and its body without indentation."""
-    tree = ast.parse(source)
-    node = next(node for node in tree.body if isinstance(node, Function))
-    place, lines = body_of(node, source), source.split("\n")
-    line, column = place.start
-    text = [lines[line - 1][column:].strip(), *lines[line : place.last]]
-    while text and not text[0].strip():
-        del text[0]
-    own = min((len(t) - len(t.lstrip()) for t in text if t.strip()), default=0)
-    return parameters(node), "\n".join(t[own:] for t in text)
-
-
-def parameters(node: Function) -> list[str]:
+def parameters(node: ast.FunctionDef) -> list[str]:
     """The names of a function's parameters, in order."""
-    names = node.args
-    starred = [one for one in (names.vararg, names.kwarg) if one is not None]
-    every = [*names.posonlyargs, *names.args, *names.kwonlyargs, *starred]
-    return [each.arg for each in every]
+    return [each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)]

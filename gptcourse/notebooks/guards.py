@@ -1,17 +1,16 @@
-"""What a committed notebook must hold to; each guard returns its complaints, one line each."""
+"""What a committed notebook must hold to; each guard yields its complaints, one line each."""
 
 import ast
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.cells import (
     METADATA,
-    Cell,
     Notebook,
     checked,
     code_cells,
@@ -31,7 +30,13 @@ LARGEST = 500_000  # bytes: a notebook opens at once on a slow connection
 CELL_LINES, CLASS_LINES = 25, 40  # a screen; a class may be quoted whole
 UNCOMPARED = 4  # cells whose output nbval does not compare
 PROSE_WORDS = 130  # the aim is 80; a table or a folded answer may run over
+HINTS = 3
+UNTESTED = ("nbval-skip", "nbval-raises-exception", "raises-exception")
 OUR_PATHS = re.compile(r"/(home|root|Users|tmp|var|opt|work|private)/\w")
+HEADING = re.compile(
+    r"### Exercise (\d+)\.(\d+) · \S.*\n\n(?=[★☆]{3} )(★+)☆* · (\d+) minutes(?:\n|$)"
+)
+TITLE = re.compile(r"# 0*(\d+)\b")
 
 
 def complaints(path: Path) -> list[str]:
@@ -40,8 +45,7 @@ def complaints(path: Path) -> list[str]:
     found = [line for guard in GUARDS for line in guard(notebook)]
     if path.stat().st_size > LARGEST:
         found.append(f"{path.stat().st_size:,} bytes, {LARGEST:,} allowed: draw smaller figures")
-    found += out_of_step(notebook, path.stem)
-    return found
+    return found + out_of_step(notebook, path.stem)
 
 
 def out_of_step(notebook: Notebook, name: str, root: Path = paths.REPOSITORY) -> list[str]:
@@ -53,18 +57,16 @@ def out_of_step(notebook: Notebook, name: str, root: Path = paths.REPOSITORY) ->
     return [f"run python -m gptcourse refresh:\n{difference}"] if difference else []
 
 
-def executed_in_order(notebook: Notebook) -> Iterator[str]:
-    """Every code cell ran, from 1 to n: nbval skips the comparison where the count is null."""
+def executed(notebook: Notebook) -> Iterator[str]:
+    """Every code cell ran, from 1 to n: nbval skips the comparison where the count is null.
+
+    No stored output is an error, and none names a folder of the machine that made it.
+    """
     for number, cell in enumerate(code_cells(notebook), 1):
         if not cell.source.strip():
             yield f"code cell {number} is empty: remove it"
         elif cell.execution_count != number:
             yield f"code cell {number} has execution count {cell.execution_count}: run in order"
-
-
-def without_errors(notebook: Notebook) -> Iterator[str]:
-    """No stored output is an error, and none names a folder of the machine that made it."""
-    for number, cell in enumerate(code_cells(notebook), 1):
         for output in cell.outputs:
             if output.output_type == "error":
                 yield f"code cell {number} stores an error: {output.ename}: {output.evalue}"
@@ -75,45 +77,44 @@ def without_errors(notebook: Notebook) -> Iterator[str]:
 
 def one_set_up_cell(notebook: Notebook) -> Iterator[str]:
     """The first code cell is the set-up cell, letter for letter."""
-    tagged = [cell for cell in code_cells(notebook) if has_tag(cell, "setup")]
-    if len(tagged) != 1 or code_cells(notebook)[0] is not tagged[0]:
-        yield f"{len(tagged)} cells are tagged setup: exactly the first code cell must be"
-    elif tagged[0].source != setup_cell():
+    tagged = [has_tag(cell, "setup") for cell in code_cells(notebook)]
+    if sum(tagged) != 1 or not tagged[0]:
+        yield f"{sum(tagged)} cells are tagged setup: exactly the first code cell must be"
+    elif code_cells(notebook)[0].source != setup_cell():
         yield "the set-up cell differs from gptcourse/setup.py: gptcourse refresh rewrites it"
 
 
 def uncompared_cells(notebook: Notebook) -> Iterator[str]:
     """Few outputs go uncompared; each gives its reason, beside an assertion on a bound."""
-    cells = code_cells(notebook)
-    loose = [n for n, cell in enumerate(cells) if has_tag(cell, "nbval-ignore-output")]
-    if len(loose) > UNCOMPARED:
-        yield f"{len(loose)} cells are tagged nbval-ignore-output, {UNCOMPARED} allowed"
-    for index in loose:
-        if not cells[index].source.lstrip().startswith("#"):
-            yield f"code cell {index + 1} is not compared: say why in a comment on its first line"
-        if not any(_asserts(cell) for cell in cells[index : index + 2]):
-            yield f"code cell {index + 1} is not compared: assert a bound there or in the next cell"
+    cells, count = code_cells(notebook), 0
     for number, cell in enumerate(cells, 1):
-        for tag in ("nbval-skip", "nbval-raises-exception", "raises-exception"):
+        if has_tag(cell, "nbval-ignore-output"):
+            count += 1
+            if not cell.source.lstrip().startswith("#"):
+                yield f"code cell {number} is not compared: say why in a comment on its first line"
+            near = "\n".join(plain_python(each.source) for each in cells[number - 1 : number + 1])
+            if not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(near))):
+                yield f"code cell {number} is not compared: assert a bound there or in the next"
+        for tag in UNTESTED:
             if has_tag(cell, tag):
                 yield f"code cell {number} is tagged {tag}: it would pass untested"
         if re.search(r"(?i)#\s*(NBVAL_|PYTEST_VALIDATE_)", cell.source):
             yield f"code cell {number} steers nbval by a comment: use a tag, which is counted"
+    if count > UNCOMPARED:
+        yield f"{count} cells are tagged nbval-ignore-output, {UNCOMPARED} allowed"
 
 
 def short_cells(notebook: Notebook) -> Iterator[str]:
     """A code cell fits on a screen, a text can be read in one go."""
     for number, cell in enumerate(notebook.cells, 1):
+        size, kind, allowed = len(cell.source.splitlines()), "lines", CELL_LINES
         if cell.cell_type == "markdown":
-            words = len(re.sub(r"<[^>]*>|[|#*`_\-]", " ", cell.source).split())
-            if words > PROSE_WORDS:
-                yield f"cell {number} has {words} words, {PROSE_WORDS} allowed: split it"
-            continue
-        lines = len(cell.source.splitlines())
-        whole = has_tag(cell, "in-step") or re.search(r"(?m)^class ", cell.source)
-        allowed = CLASS_LINES if whole else CELL_LINES
-        if lines > allowed:
-            yield f"cell {number} has {lines} lines, {allowed} allowed: split it"
+            words = re.sub(r"<[^>]*>|[|#*`_\-]", " ", cell.source).split()
+            size, kind, allowed = len(words), "words", PROSE_WORDS
+        elif has_tag(cell, "in-step") or re.search(r"(?m)^class ", cell.source):
+            allowed = CLASS_LINES
+        if size > allowed:
+            yield f"cell {number} has {size} {kind}, {allowed} allowed: split it"
 
 
 def plain_form(notebook: Notebook) -> Iterator[str]:
@@ -140,52 +141,23 @@ def quoted_twice(notebooks: Iterable[Path]) -> list[str]:
     return sorted(entry for entry, count in counts.items() if count > 1)
 
 
-def _asserts(cell: Cell) -> bool:
-    tree = ast.parse(plain_python(cell.source))
-    return any(isinstance(node, ast.Assert) for node in ast.walk(tree))
-
-
-HEADING = re.compile(r"### Exercise (\d+)\.(\d+) · (\S.*)\n\n(★+)(☆*) · (\d+) minutes(?:\n|$)")
-TITLE = re.compile(r"# 0*(\d+)\b")
-HINTS = 3
-
-
-@dataclass(frozen=True)
-class Section:
-    """What a notebook says of one exercise; a field is None where it says nothing readable."""
+class Section(NamedTuple):
+    """What a notebook says of one exercise; None where it says nothing readable."""
 
     cell: int  # the solution's number among all cells
     exercise: str | None  # the name of its check
-    number: tuple[int, int] | None
-    rating: int | None
-    minutes: int | None
+    heading: tuple[int, int, int, int] | None  # notebook, place in it, stars, minutes
 
 
 def sections(notebook: Notebook) -> list[Section]:
     """Return the notebook's exercises in order: the cells tagged ``solution``, save for swap's."""
-    cells, found = notebook.cells, []
-    for index, cell in enumerate(cells):
-        if not has_tag(cell, "solution") or swaps(cell.source):
-            continue
-        task = cells[index - 2].source if index >= 2 else ""
-        heading = HEADING.match(task)
-        known = heading is not None and len(heading[4] + heading[5]) == 3
-        found.append(
-            Section(
-                cell=index + 1,
-                exercise=checked(cell.source),
-                number=(int(heading[1]), int(heading[2])) if heading and known else None,
-                rating=len(heading[4]) if heading and known else None,
-                minutes=int(heading[6]) if heading and known else None,
-            )
-        )
+    found = []
+    for index, cell in enumerate(notebook.cells):
+        if has_tag(cell, "solution") and last_call(cell.source)[0] != "swap":
+            said = HEADING.match(notebook.cells[max(0, index - 2)].source)
+            heading = (int(said[1]), int(said[2]), len(said[3]), int(said[4])) if said else None
+            found.append(Section(index + 1, checked(cell.source), heading))
     return found
-
-
-def swaps(source: str) -> bool:
-    """Whether a cell ends with swap: a part of the learner's own, which no check marks."""
-    call = last_call(source)
-    return call is not None and call.function == "swap"
 
 
 def exercises_in_form(notebook: Notebook) -> Iterator[str]:
@@ -193,57 +165,52 @@ def exercises_in_form(notebook: Notebook) -> Iterator[str]:
 
     Nothing else holds an answer, so that the learner edition takes every one out.
     """
-    title = TITLE.match(notebook.cells[0].source)
-    found = sections(notebook)
+    title, found = TITLE.match(notebook.cells[0].source), sections(notebook)
     for place, section in enumerate(found, 1):
-        number = f"solution cell {section.cell}"
-        hints = notebook.cells[section.cell - 2]
+        number, hints = f"solution cell {section.cell}", notebook.cells[section.cell - 2]
         count = hints.source.count("<details>") if hints.cell_type == "markdown" else 0
         if count != HINTS or hints.source.count("</details>") != count:
             yield f"{number} has {count} folded hints in the cell above, {HINTS} are due"
-        due = (int(title[1]) if title else None, place)
-        if section.number is None:
+        due = f"{title[1] if title else '?'}.{place}"
+        if section.heading is None:
             yield f"{number}: no '### Exercise N.M · …' with '★★☆ · 20 minutes' two cells above"
-        elif section.number != due:
-            said = ".".join(map(str, section.number))
-            yield f"{number} is called Exercise {said}, {due[0]}.{due[1]} is due"
+        elif (said := "{}.{}".format(*section.heading)) != due:
+            yield f"{number} is called Exercise {said}, {due} is due"
     solutions = {section.cell for section in found}
     for index, cell in enumerate(notebook.cells, 1):
         if cell.cell_type == "markdown" and cell.source.startswith("### Exercise "):
             if index + 2 not in solutions:
                 yield f"cell {index} sets an exercise, but no solution stands two cells below it"
         elif has_tag(cell, "solution"):
-            yield from (f"solution cell {index} {words}" for words in _faults(cell.source))
-        elif cell.cell_type == "code" and _answers(cell.source):
+            yield from (f"solution cell {index} {words}" for words in faults(cell.source))
+        elif cell.cell_type == "code" and answers(cell.source):
             yield f"cell {index} holds an answer: tag it solution, or learners are given it"
         if has_tag(cell, "exercise"):
             yield f"cell {index} is tagged exercise: that is the learner edition's"
 
 
-def _answers(source: str) -> bool:
+def answers(source: str) -> bool:
     """Whether a cell calls a check, or swap, or defines what a learner is to write."""
     tree = parsed(plain_python(source))
     own = any(learners_functions(tree)) if tree else False
-    return own or checked(source) is not None or swaps(source)
+    return own or checked(source) is not None or last_call(source)[0] == "swap"
 
 
-def _faults(source: str) -> Iterator[str]:
-    call = last_call(source)
-    if call is None or not (call.function == "swap" or call.function.startswith("check.")):
+def faults(source: str) -> Iterator[str]:
+    """What is wrong with the last call of a cell tagged ``solution``."""
+    call, names = last_call(source)
+    own = call.replace("check.", "my_")
+    if call != "swap" and not call.startswith("check."):
         yield "does not end with check.name(my_name) or swap(…)"
-        return
-    if call.function != "swap" and call.learners != (call.function.replace("check.", "my_"),):
-        yield f"does not end with {call.function}({call.function.replace('check.', 'my_')})"
-    if not call.learners:
+    elif call != "swap" and names != [own]:
+        yield f"does not end with {call}({own})"
+    elif not names:
         yield "gives nothing of the learner's to its last call"
-    for name in call.learners:
-        if not defines(source, name):
-            yield f"defines no {name}"
+    yield from (f"defines no {name}" for name in names if not defines(source, name))
 
 
-GUARDS: tuple[Callable[[Notebook], Iterator[str]], ...] = (
-    executed_in_order,
-    without_errors,
+GUARDS = (
+    executed,
     one_set_up_cell,
     uncompared_cells,
     short_cells,

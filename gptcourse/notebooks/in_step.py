@@ -24,16 +24,12 @@ from gptcourse.notebooks.cells import (
 )
 from gptcourse.setup import HOME, Address, setup_cell
 
-Quote = tuple[str, list[str]]  # a file, from the repository's root, and what is quoted of it
 LINKS = "Open in [Colab]"  # how the line of links in a notebook's first cell begins
-Documented = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+Documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def refresh(
-    wanted: list[str],
-    check: bool = False,
-    folder: Path | None = None,
-    address: Address = HOME,
+    wanted: list[str], check: bool = False, folder: Path | None = None, address: Address = HOME
 ) -> str:
     """Rewrite what notebooks quote from the package; return what differed, as a unified diff.
 
@@ -44,8 +40,8 @@ def refresh(
     for path in find_notebooks(wanted, folder):
         stored = read_notebook(path)
         notebook = normalized(stored)
-        changed = "" if notebook == stored else f"{path.name}: not in the course's form\n"
-        difference = changed + refresh_notebook(notebook, path.stem, address=address)
+        difference = "" if notebook == stored else f"{path.name}: not in the course's form\n"
+        difference += refresh_notebook(notebook, path.stem, address=address)
         if difference and not check:
             write_notebook(path, notebook)
         differences.append(difference)
@@ -58,42 +54,36 @@ def refresh_notebook(
     """Rewrite ``notebook``'s cells in place and return the unified diff of what changed."""
     differences = []
     for number, cell in enumerate(notebook.cells, 1):
-        where = f"{name}.ipynb, cell {number}"
-        due = _due(cell, where, name, root, address, first=number == 1)
+        where, due = f"{name}.ipynb, cell {number}", cell.source
+        if number == 1 and cell.cell_type == "markdown":
+            due = with_links(cell.source, name, address)
+        elif has_tag(cell, "setup"):
+            due = setup_cell(address)
+        elif has_tag(cell, "in-step"):
+            due = quote(*quoted(cell, where), root)
         if cell.source != due:
-            differences.append(_diff(cell.source, due, where))
-            cell.source = due
-    return "".join(differences)
+            sides = f"{where} (notebook)", f"{where} (package)"
+            have, cell.source = cell.source.splitlines(), due
+            differences += [*difflib.unified_diff(have, due.splitlines(), *sides, lineterm=""), ""]
+    return "\n".join(differences)
 
 
-def _due(cell: Cell, where: str, name: str, root: Path, address: Address, first: bool) -> str:
-    """Return the source that a cell should have; most cells' is their own."""
-    source: str = cell.source
-    if first and cell.cell_type == "markdown":
-        return _with_links(source, links(name, address))
-    if has_tag(cell, "setup"):
-        return setup_cell(address)
-    if has_tag(cell, "in-step"):
-        return quote(quoted(source, where), root)
-    return source
-
-
-def quotes(notebook: Notebook, name: str) -> Iterator[Quote]:
-    """Yield what each in-step cell of a notebook quotes."""
+def quotes(notebook: Notebook, name: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield what each in-step cell of a notebook quotes: a file, and the names in it."""
     for number, cell in enumerate(notebook.cells, 1):
         if has_tag(cell, "in-step"):
-            yield quoted(cell.source, f"{name}.ipynb, cell {number}")
+            yield quoted(cell, f"{name}.ipynb, cell {number}")
 
 
-def quoted(source: str, where: str) -> Quote:
+def quoted(cell: Cell, where: str) -> tuple[str, list[str]]:
     """Read from an in-step cell what it quotes; raises CourseError where it does not say."""
-    first, tree = source.split("\n", 1)[0].strip(), parsed(source)
+    first, tree = cell.source.split("\n", 1)[0].strip(), parsed(cell.source)
     if not (first.startswith("# ") and first.endswith(".py")):
         raise CourseError(
             f"{where} is tagged in-step but begins with {first!r}: "
             "name the file there, such as # gptlib/model.py"
         )
-    names = [name for node in tree.body for name in _names(node)] if tree else []
+    names = [name for node in tree.body for name in names_of(node)] if tree else []
     if not names:
         raise CourseError(
             f"{where} is tagged in-step but defines nothing: write def name(): pass for each "
@@ -102,12 +92,11 @@ def quoted(source: str, where: str) -> Quote:
     return first[2:], names
 
 
-def quote(wanted: Quote, root: Path) -> str:
+def quote(file: str, names: list[str], root: Path) -> str:
     """Return the source of an in-step cell: the file as a comment, then its definitions.
 
     Raises CourseError when the file, or a definition in it, is not there.
     """
-    file, names = wanted
     path = root / file
     if not path.is_file():
         raise CourseError(f"no file {file} to quote {', '.join(names)} from")
@@ -121,66 +110,48 @@ def definition(source: str, name: str, file: str = "the source") -> str:
     Works on the text's own lines, so that comments and formatting survive; comments that stand
     directly above the definition belong to it.
     """
-    tree = ast.parse(source)
-    found = [node for node in tree.body if name in _names(node)]
+    tree, lines = ast.parse(source), source.splitlines()
+    found = [node for node in tree.body if name in names_of(node)]
     if not found:
-        known = ", ".join(sorted({name for node in tree.body for name in _names(node)}))
+        known = ", ".join(sorted({name for node in tree.body for name in names_of(node)}))
         raise CourseError(f"{file} defines no {name}: it defines {known}")
-    node, lines = found[-1], source.splitlines()
+    node, dropped = found[-1], set()
+    for inner in ast.walk(node):
+        if isinstance(inner, Documented) and ast.get_docstring(inner, clean=False) is not None:
+            text = inner.body[0]
+            start, end = text.lineno, text.end_lineno or text.lineno
+            if len(inner.body) == 1:
+                lines[start - 1] = f"{lines[start - 1][: text.col_offset]}pass"
+                start += 1
+            else:  # blank lines below it go as well
+                while not lines[end].strip():
+                    end += 1
+            dropped |= set(range(start, end + 1))
     first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
     while first > 1 and lines[first - 2].startswith("#"):
         first -= 1
-    kept = {number: lines[number - 1] for number in range(first, (node.end_lineno or 0) + 1)}
-    for inner in ast.walk(node):
-        if isinstance(inner, Documented) and ast.get_docstring(inner, clean=False) is not None:
-            _drop_docstring(inner.body, kept)
-    return "\n".join(kept[number] for number in sorted(kept)).rstrip()
+    numbers = range(first, (node.end_lineno or first) + 1)
+    return "\n".join(lines[n - 1] for n in numbers if n not in dropped).rstrip()
 
 
-def _names(node: ast.stmt) -> list[str]:
+def names_of(node: ast.stmt) -> list[str]:
     """Return the names that a top-level statement defines."""
     if isinstance(node, Documented):
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else []
-    if isinstance(node, ast.AnnAssign):
-        targets = [node.target]
+    targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def _drop_docstring(body: list[ast.stmt], kept: dict[int, str]) -> None:
-    """Remove a docstring's lines, and the blank ones after it, from ``kept``."""
-    first, last = body[0].lineno, body[0].end_lineno or body[0].lineno
-    indent = kept[first][: body[0].col_offset]
-    for number in range(first, last + 1):
-        del kept[number]
-    if len(body) == 1:
-        kept[first] = f"{indent}pass"
-        return
-    while not kept.get(last + 1, "code").strip():
-        last += 1
-        del kept[last]
-
-
-def links(name: str, address: Address = HOME) -> list[str]:
-    """Return the lines of links under a notebook's title: none while there is no address."""
-    if not address.published:
-        return []
-    where = f"{address.slug}/blob/{address.tag}/notebooks/{name}.ipynb"
-    colab = f"https://colab.research.google.com/github/{where}"
-    kaggle = f"https://www.kaggle.com/kernels/welcome?src=https://github.com/{where}"
-    return ["", f"{LINKS}({colab}) · [Kaggle]({kaggle})"]
-
-
-def _with_links(source: str, links: list[str]) -> str:
-    """Return the title cell's text with the links under its first line, and no older ones."""
-    lines = source.split("\n")
+def with_links(source: str, name: str, address: Address) -> str:
+    """Return the title cell's text with links under its first line, once there is an address."""
+    title, *lines = source.split("\n")
     for index in reversed(range(len(lines))):
-        if lines[index].startswith(LINKS):
+        if lines[index].startswith(LINKS):  # to where the course was before
             del lines[index - 1 : index + 1]  # the blank line above it as well
-    return "\n".join([lines[0], *links, *lines[1:]])
-
-
-def _diff(have: str, due: str, where: str) -> str:
-    sides = f"{where} (notebook)", f"{where} (package)"
-    lines = difflib.unified_diff(have.splitlines(), due.splitlines(), *sides, lineterm="")
-    return "\n".join(lines) + "\n"
+    if address.published:
+        where = f"{address.slug}/blob/{address.tag}/notebooks/{name}.ipynb"
+        colab = f"https://colab.research.google.com/github/{where}"
+        kaggle = f"https://www.kaggle.com/kernels/welcome?src=https://github.com/{where}"
+        lines = ["", f"{LINKS}({colab}) · [Kaggle]({kaggle})", *lines]
+    return "\n".join([title, *lines])

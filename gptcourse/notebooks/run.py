@@ -8,9 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipykernel.kernelspec
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
@@ -33,20 +32,23 @@ from gptcourse.notebooks.cells import (
 )
 from gptlib.files import atomic_write
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; padding: .4rem .8rem; border-bottom: 1px solid #ccc }
-td:nth-child(2), td:nth-child(3) { font-variant-numeric: tabular-nums }
-.failed { color: #a40000; font-weight: bold }
-"""
-
 # nbconvert puts each drawing into an <img>, which would stand out beyond a narrow window.
 NARROW = "<style>img { max-width: 100%; height: auto }</style>"
+INDEX = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>The course, run</title>
+<style>{style}</style>
+<h1>The course, run</h1>
+<table>
+<tr><th>notebook</th><th>cells</th><th>seconds</th><th>result</th></tr>
+{rows}
+</table>
+</html>
+"""
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """How one notebook went."""
 
     name: str
@@ -73,14 +75,13 @@ def run_course(
     others; the caller reads ``passed``. Ctrl-C stops the kernel, tells what ran, and passes on.
     """
     runs = gptlib.paths.runs_folder().resolve()
-    folder = runs / "course"
-    chosen = find_notebooks(wanted, notebooks)
+    chosen, folder = find_notebooks(wanted, notebooks), runs / "course"
     environment = {**(REAL if real else STORED), "GPTLIB_RUNS": str(runs)}
     results: list[Result] = []
     try:
         for number, path in enumerate(chosen, 1):
             label = f"{number}/{len(chosen)} {path.stem}"
-            results.append(_run_one(path, folder, environment, label))
+            results.append(run_one(path, folder, environment, label))
     except KeyboardInterrupt:
         say(f"stopped in {path.stem}")
         raise
@@ -91,14 +92,15 @@ def run_course(
     return results
 
 
-def _run_one(path: Path, folder: Path, environment: dict[str, str], label: str) -> Result:
-    started = time.monotonic()
+def run_one(path: Path, folder: Path, environment: dict[str, str], label: str) -> Result:
+    """Run a notebook under a bar, and write its pages."""
+    started, problem = time.monotonic(), ""
     try:
         notebook = read_notebook(path)
     except CourseError as unreadable:
         return Result(path.stem, 0, 0.0, str(unreadable))
-    cells, problem = len(code_cells(notebook)), ""
-    with _bar(label, cells) as show:
+    cells = len(code_cells(notebook))
+    with bar(label, cells) as show:
         try:
             execute(notebook, path.parent, environment, show)
         except CourseError as failure:
@@ -108,25 +110,21 @@ def _run_one(path: Path, folder: Path, environment: dict[str, str], label: str) 
 
 
 @contextmanager
-def _bar(label: str, cells: int) -> Iterator[Callable[[int], None]]:
+def bar(label: str, cells: int) -> Iterator[Callable[[int], None]]:
     """Show a bar of cells whose clock goes on in a long cell; quiet where nobody watches."""
     form = "{desc} {bar:20} cell {n_fmt} of {total_fmt}, {elapsed}"
     disable = gptlib.paths.quiet() or None  # None: where there is no terminal (CI, a file)
     over = threading.Event()
-    with tqdm(total=cells, desc=label, bar_format=form, disable=disable) as bar:
+    with tqdm(total=cells, desc=label, bar_format=form, disable=disable) as shown:
 
         def tick() -> None:
             while not over.wait(1.0):
-                bar.refresh()
-
-        def show(number: int) -> None:
-            bar.n = number
-            bar.refresh()
+                shown.refresh()
 
         clock = threading.Thread(target=tick, daemon=True)
         clock.start()
         try:
-            yield show
+            yield lambda number: shown.update(number - shown.n)
         finally:
             over.set()
             clock.join()
@@ -136,10 +134,10 @@ def table(results: list[Result]) -> str:
     """Return the results as a table of text; a failure's reason stands below it."""
     width = max([len("notebook"), *(len(result.name) for result in results)])
     lines = [f"{'notebook':<{width}}  cells  seconds  result"]
-    for result in results:
-        verdict = "passed" if result.passed else "FAILED"
-        row = f"{result.cells:>5}  {result.seconds:>7.1f}  {verdict}"
-        lines.append(f"{result.name:<{width}}  {row}")
+    for name, cells, seconds, problem in results:
+        lines.append(
+            f"{name:<{width}}  {cells:>5}  {seconds:>7.1f}  {(problem and 'FAILED') or 'passed'}"
+        )
     lines += [f"{result.name}, {result.problem}" for result in results if not result.passed]
     return "\n".join(lines)
 
@@ -166,7 +164,7 @@ def execute(
     notebook: Notebook,
     folder: Path,
     environment: dict[str, str],
-    show: Callable[[int], None] = lambda number: None,
+    show: Callable[[int], Any] = lambda number: None,
     timeout: int | None = None,
 ) -> None:
     """Execute ``notebook`` in place, in a kernel of this very Python that works in ``folder``.
@@ -211,16 +209,17 @@ def write_pages(notebook: Notebook, name: str, folder: Path) -> None:
     """
     root = paths.ASSETS.parent  # nbconvert takes in no picture from outside this folder
     page, _ = HTMLExporter(embed_images=True).from_notebook_node(
-        _with_pictures_at(notebook, paths.ASSETS.name),
+        with_pictures_at(notebook, paths.ASSETS.name),
         resources={"metadata": {"path": str(root), "name": name}},
     )
     with atomic_write(folder / f"{name}.html") as file:
         file.write(page.replace("</head>", NARROW + "</head>", 1).encode("utf-8"))
     assets = Path(os.path.relpath(paths.ASSETS, folder)).as_posix()
-    write_notebook(folder / f"{name}.ipynb", _with_pictures_at(notebook, assets))
+    write_notebook(folder / f"{name}.ipynb", with_pictures_at(notebook, assets))
 
 
-def _with_pictures_at(notebook: Notebook, assets: str) -> Notebook:
+def with_pictures_at(notebook: Notebook, assets: str) -> Notebook:
+    """A copy whose texts find the pictures in another folder than ``../assets``."""
     moved = copy.deepcopy(notebook)
     for cell in moved.cells:
         if cell.cell_type == "markdown":
@@ -230,18 +229,11 @@ def _with_pictures_at(notebook: Notebook, assets: str) -> Notebook:
 
 def write_index(folder: Path, results: list[Result]) -> None:
     """Write ``index.html``: one row a notebook, with its result and a link to its page."""
-    lines = []
-    for result in results:
-        name, problem = result.name, html.escape(result.problem)
+    rows = []
+    for name, cells, seconds, problem in results:
         page = f'<a href="{name}.html">{name}</a>' if (folder / f"{name}.html").is_file() else name
-        words = f'<span class="failed">failed</span>: {problem}' if problem else "passed"
-        cells = (page, result.cells, f"{result.seconds:.1f}", words)
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n")
-    text = (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f"<title>The course, run</title>\n<style>{STYLE}</style>\n<h1>The course, run</h1>\n"
-        "<table>\n<tr><th>notebook</th><th>cells</th><th>seconds</th><th>result</th></tr>\n"
-        f"{''.join(lines)}</table>\n</html>\n"
-    )
-    with atomic_write(folder / "index.html") as file:
-        file.write(text.encode("utf-8"))
+        failed = f'<span class="failed">failed</span>: {html.escape(problem)}'
+        columns = (page, cells, f"{seconds:.1f}", failed if problem else "passed")
+        rows.append("<tr>" + "".join(f"<td>{each}</td>" for each in columns) + "</tr>")
+    with atomic_write(folder / "index.html", "w") as file:
+        file.write(INDEX.format(style=paths.PAGE_STYLE, rows="\n".join(rows)))

@@ -1,4 +1,4 @@
-"""Is my curve normal? A run held against the band of a recording, in two or three sentences.
+"""Is my curve normal? A run held against the band of a recording, in a sentence and a figure.
 
 Three seeds show too small a range: half of a fourth run's points lie outside it. So the band is
 widened on each side by `WIDENING` times the widest range among the neighboring points. Norms are
@@ -7,22 +7,56 @@ held against each other on a log scale, as they are drawn.
 Measured on a model of 30,000 parameters (characters of sample-story, 200 steps; 1,000 draws of
 three recorded seeds and a fresh one out of 40): 97 % of a fresh run's points lie in the band. They
 hang together, though: 11 % of these healthy runs have more than `TOLERATED` of some curve's points
-outside. The rate depends on how alike the recorded seeds happen to be: for four recordings it was
-0, 3, 9 and 19 of 37 fresh runs. What is outside is therefore called unusual, never wrong. With the
-larger model of the recording 09-sample-story, 10 of 10 fresh seeds were normal, 99.8 % inside.
+outside. What is outside is therefore called unusual, never wrong. With the larger model of the
+recording 09-sample-story, 10 of 10 fresh seeds were normal, 99.8 % inside.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from gptcourse.reference_runs.recording import CURVES, Curve, Recording, points
-from gptlib.training.metrics import Row, curve
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from gptcourse.reference_runs.recording import (
+    CURVES,
+    Curve,
+    Recording,
+    load_recording,
+    points,
+    scaled,
+    unscaled,
+)
+from gptlib import plots
+from gptlib.plots import PALETTE, STYLE, axis_of_steps, log_axis, marked
+from gptlib.training.metrics import Row, curve, read_metrics
 
 WIDENING = 2.0  # ranges of three seeds, on each side
 NEIGHBORS = 2  # points on each side whose range counts: a bend comes earlier or later by seed
 LEAST = {"loss": 0.02, "validation_loss": 0.02, "gradient_norm": 0.05}  # nats; of ln(norm)
 TOLERATED = 0.1  # share of a curve's points that may lie outside
+CALLED = {
+    "loss": "training loss",
+    "validation_loss": "validation loss",
+    "gradient_norm": "gradient norm",
+}
+# These change how a run is looked at or how fast it goes, not where its curves lie.
+HARMLESS = (
+    *("seed", "evaluate_every", "sample_every", "checkpoint_every", "autosave_minutes"),
+    *("layers_every", "log_layers_every", "compile", "precision"),
+)
+NAMED = 3  # differences: enough to see that two runs are not meant to be compared
+
+
+def widened(name: str, recorded: Curve) -> tuple[list[float], list[float]]:
+    """The lower and upper side of the band in which a fresh run's points are expected."""
+    low, high = scaled(name, recorded.low), scaled(name, recorded.high)
+    around = np.pad(high - low, NEIGHBORS)
+    widest = np.lib.stride_tricks.sliding_window_view(around, 2 * NEIGHBORS + 1).max(axis=1)
+    margin = np.maximum(WIDENING * widest, LEAST[name])
+    return unscaled(name, low - margin).tolist(), unscaled(name, high + margin).tolist()
 
 
 @dataclass(frozen=True)
@@ -39,100 +73,27 @@ class Deviation:
         return [step for step, far in zip(self.steps, self.beyond, strict=True) if far != 0]
 
     @property
-    def share(self) -> float:
-        """The share of points outside the band."""
-        return len(self.outside) / max(1, len(self.steps))
-
-    @property
     def unusual(self) -> bool:
         """Whether more points lie outside than most healthy runs have there."""
-        return self.share > TOLERATED
-
-    @property
-    def farthest(self) -> float:
-        """The largest distance from the band, with its sign; 0 where all lie inside."""
-        return max(self.beyond, key=abs, default=0.0)
-
-
-def scale_of(name: str, value: float) -> float:
-    """A value on the axis on which it is compared: norms in logarithms."""
-    return math.log(max(value, 1e-30)) if name == "gradient_norm" else value
-
-
-def widened(name: str, curve: Curve) -> tuple[list[float], list[float]]:
-    """The band in which a fresh run's points are expected.
-
-    Returns:
-        Its lower and upper side at each of the curve's steps, in the curve's own unit.
-    """
-    low, high = ([scale_of(name, v) for v in side] for side in (curve.low, curve.high))
-    ranges = [top - foot for foot, top in zip(low, high, strict=True)]
-    around = [
-        max(ranges[max(0, place - NEIGHBORS) : place + NEIGHBORS + 1])
-        for place in range(len(ranges))
-    ]
-    margins = [max(WIDENING * size, LEAST[name]) for size in around]
-    back = math.exp if name == "gradient_norm" else float
-    return (
-        [back(foot - margin) for foot, margin in zip(low, margins, strict=True)],
-        [back(top + margin) for top, margin in zip(high, margins, strict=True)],
-    )
+        return len(self.outside) > TOLERATED * len(self.steps)
 
 
 def deviation(rows: list[Row], recording: Recording, name: str) -> Deviation:
-    """Hold one curve of a run against the recorded band.
-
-    Args:
-        rows: the run's metrics; it may still be going on.
-        recording: the reference.
-        name: one of `CURVES`.
-
-    Raises:
-        ConfigError: no row holds `name`.
-    """
-    curve: Curve = getattr(recording, name)
+    """Hold one curve of a run, which may still be going on, against the recorded band."""
+    recorded: Curve = getattr(recording, name)
     mine = dict(zip(*points(rows, name, recording.block), strict=True))
-    places = [place for place, step in enumerate(curve.steps) if step in mine]
-    steps = [curve.steps[place] for place in places]
-    feet, tops = widened(name, curve)
-    return Deviation(
-        steps=steps,
-        values=[mine[step] for step in steps],
-        beyond=[
-            distance(name, mine[step], feet[place], tops[place])
-            for step, place in zip(steps, places, strict=True)
-        ],
-    )
-
-
-def distance(name: str, value: float, foot: float, top: float) -> float:
-    """How far a value lies over `top` (above 0) or under `foot` (below 0); 0 between them."""
-    if foot <= value <= top:
-        return 0.0
-    if not math.isfinite(value):
-        return math.inf
-    nearest = top if value > top else foot
-    return scale_of(name, value) - scale_of(name, nearest)
-
-
-# In words
-
-
-CALLED = {
-    "loss": "training loss",
-    "validation_loss": "validation loss",
-    "gradient_norm": "gradient norm",
-}
-# These change how a run is looked at or how fast it goes, not where its curves lie.
-HARMLESS = (
-    *("seed", "evaluate_every", "sample_every", "checkpoint_every", "autosave_minutes"),
-    *("layers_every", "compile", "precision"),
-)
-NAMED = 3  # differences: enough to see that two runs are not meant to be compared
+    at = [place for place, step in enumerate(recorded.steps) if step in mine]
+    steps = [recorded.steps[place] for place in at]
+    values = [mine[step] for step in steps]
+    low, high = (scaled(name, side)[at] for side in widened(name, recorded))
+    numbers = scaled(name, values)
+    beyond = np.maximum(numbers - high, 0) + np.minimum(numbers - low, 0)
+    beyond[~np.isfinite(values)] = math.inf
+    return Deviation(steps, values, beyond.tolist())
 
 
 def verdict(rows: list[Row], recording: Recording) -> str:
-    """Whether a run's curves look as the recorded run's did.
+    """Whether a run's curves look as the recorded run's did, in two or three sentences.
 
     A curve is unusual if more than a tenth of its points lie outside the widened band. About one
     healthy run in ten is called unusual, so the sentence says where it leaves the band and does
@@ -147,18 +108,19 @@ def verdict(rows: list[Row], recording: Recording) -> str:
     Raises:
         ConfigError: no row holds a training loss.
     """
-    judged = deviations(rows, recording)
-    differences = different_settings(rows[0], recording)
-    if differences:
-        return f"This run cannot be judged by that recording: {first_of(differences)}."
-    if not judged["loss"].steps:
+    found = {name: deviation(rows, recording, name) for name in recorded_in(rows)}
+    if differences := different_settings(rows[0], recording):
+        more = [f"and {len(differences) - NAMED} more"] if len(differences) > NAMED else []
+        named = "; ".join(differences[:NAMED] + more)
+        return f"This run cannot be judged by that recording: {named}."
+    if not found["loss"].steps:
         return (
             f"Too early to tell: the recording's first point is the mean of {recording.block} "
             f"steps, this run has {len(curve(rows, 'loss')[0])}."
         )
-    where = "; ".join(f"{CALLED[name]} {told(name, judged[name])}" for name in judged)
-    if not any(found.unusual for found in judged.values()):
-        going = len(judged["loss"].steps) < len(recording.loss.steps)
+    where = "; ".join(f"{CALLED[name]} {told(name, each)}" for name, each in found.items())
+    if not any(each.unusual for each in found.values()):
+        going = len(found["loss"].steps) < len(recording.loss.steps)
         return f"Your curve is normal{' so far' if going else ''}: {where}."
     return (
         f"Your curve is unusual: {where}. One healthy run in ten looks unusual: repeat yours with "
@@ -166,19 +128,9 @@ def verdict(rows: list[Row], recording: Recording) -> str:
     )
 
 
-def first_of(differences: list[str]) -> str:
-    """The first differences in words, and how many more there are."""
-    more = len(differences) - NAMED
-    return "; ".join(differences[:NAMED] + ([f"and {more} more"] if more > 0 else []))
-
-
-def deviations(rows: list[Row], recording: Recording) -> dict[str, Deviation]:
-    """Every recorded curve that the run has as well; the training loss it must have."""
-    return {
-        name: deviation(rows, recording, name)
-        for name in CURVES
-        if name == "loss" or curve(rows, name)[0]
-    }
+def recorded_in(rows: list[Row]) -> list[str]:
+    """Every curve that a run has; the training loss it must have."""
+    return [name for name in CURVES if name == "loss" or curve(rows, name)[0]]
 
 
 def told(name: str, found: Deviation) -> str:
@@ -186,15 +138,14 @@ def told(name: str, found: Deviation) -> str:
     total, outside = len(found.steps), found.outside
     if not outside:
         return f"in the band at all {total} points"
-    far = abs(found.farthest)
-    size = (
-        f"a factor of {math.exp(min(far, 99)):.2f}"
-        if name == "gradient_norm"
-        else f"{far:.2f} nats"
-    )
-    side = "above" if found.farthest > 0 else "below"
-    span = f"between steps {outside[0]:,} and {outside[-1]:,}"
-    span = f"step {outside[0]:,}" if len(outside) == 1 else span
+    far = max(found.beyond, key=abs)
+    size = f"{abs(far):.2f} nats"
+    if name == "gradient_norm":
+        size = f"a factor of {math.exp(min(abs(far), 99)):.2f}"
+    span = f"step {outside[0]:,}"
+    if len(outside) > 1:
+        span = f"between steps {outside[0]:,} and {outside[-1]:,}"
+    side = "above" if far > 0 else "below"
     return (
         f"outside the band at {len(outside)} of {total} points ({span}), {side} it by up to {size}"
     )
@@ -203,35 +154,83 @@ def told(name: str, found: Deviation) -> str:
 def different_settings(about: Row, recording: Recording) -> list[str]:
     """Every setting of a run, from its first row, that moves its curves and is not the recorded."""
     found = []
-    mine, theirs = about.get("corpus") or {}, recording.corpus or {}
-    if mine.get("fingerprint") != theirs.get("fingerprint"):
-        names = mine.get("name", "unnamed"), theirs.get("name", "unnamed")
-        same = " (another version of it)" if names[0] == names[1] else ""
-        found.append(f"its text is {names[0]}{same}, recorded {names[1]}")
-    found += differing({"tokenizer": about.get("tokenizer")}, {"tokenizer": recording.tokenizer})
-    found += differing(about.get("model", {}), recording.model)
-    found += differing(moving(about.get("training", {})), moving(recording.training))
+    text, recorded = about.get("corpus") or {}, recording.corpus or {}
+    if text.get("fingerprint") != recorded.get("fingerprint"):
+        names = text.get("name", "unnamed"), recorded.get("name", "unnamed")
+        version = " (another version of it)" if names[0] == names[1] else ""
+        found.append(f"its text is {names[0]}{version}, recorded {names[1]}")
+    mine, theirs = moving(about), moving(asdict(recording))
+    for name, value in mine.items():
+        if None not in (value, theirs.get(name)) and not same(value, theirs[name]):
+            found.append(f"{name} is {value}, recorded {theirs[name]}")
     return found
-
-
-def moving(training: dict[str, Any]) -> dict[str, Any]:
-    """The training settings that move a curve; only the product tells the windows of a step."""
-    kept = {name: value for name, value in training.items() if name not in HARMLESS}
-    windows = kept.pop("batch_size", 1) * kept.pop("accumulation", 1)
-    return {"windows of a step": windows, **kept}
-
-
-def differing(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """What both tell, but not the same, each in words."""
-    return [
-        f"{name} is {value}, recorded {theirs[name]}"
-        for name, value in mine.items()
-        if None not in (value, theirs.get(name)) and not same(value, theirs[name])
-    ]
 
 
 def same(mine: Any, theirs: Any) -> bool:
     """Whether two settings are equal; 3e-3 / 10 is not 3e-4 to the last bit, but the same rate."""
     if isinstance(mine, float) and isinstance(theirs, float):
-        return math.isclose(mine, theirs, rel_tol=1e-9)
+        return math.isclose(mine, theirs)
     return bool(mine == theirs)
+
+
+def moving(about: Row) -> dict[str, Any]:
+    """The settings that move a curve; of a step's windows only the product does."""
+    training = {k: v for k, v in about.get("training", {}).items() if k not in HARMLESS}
+    windows = training.pop("batch_size", 1) * training.pop("accumulation", 1)
+    tokenizer = {"tokenizer": about.get("tokenizer")}
+    return {**tokenizer, **about.get("model", {}), "windows of a step": windows, **training}
+
+
+def over_band(rows: list[Row], recording: Recording, title: str | None = None) -> Figure:
+    """A run over the band in which a fresh run with the recorded settings is expected.
+
+    Dark gray is the range of the recorded seeds, light gray the widened band by which
+    :func:`verdict` judges; a ring marks each point outside it.
+
+    Args:
+        rows: the run's metrics.
+        recording: the reference.
+        title: of the figure; left out, it names the recorded text.
+
+    Raises:
+        ConfigError: no row holds a training loss.
+    """
+    shown = recorded_in(rows)
+    text = (recording.corpus or {}).get("name", "another text")
+    with plt.rc_context(STYLE):
+        size = (7.0, 1.2 + 2.1 * len(shown))
+        figure, grid = plt.subplots(len(shown), sharex=True, squeeze=False, figsize=size)
+        panels = list(grid[:, 0])
+        for axes, name in zip(panels, shown, strict=True):
+            kept, found = getattr(recording, name), deviation(rows, recording, name)
+            flat: Any = {"color": PALETTE["gray"], "linewidth": 0}
+            band, seeds = widened(name, kept), (kept.low, kept.high)
+            axes.fill_between(kept.steps, *band, alpha=0.2, label="where a run is expected", **flat)
+            axes.fill_between(kept.steps, *seeds, alpha=0.5, label="recorded seeds", **flat)
+            line = {"color": PALETTE["blue"], "label": "this run", **marked(found.values)}
+            axes.plot(found.steps, found.values, **line)
+            at = [found.values[found.steps.index(step)] for step in found.outside]
+            ring: Any = {"color": PALETTE["vermillion"], "fillstyle": "none", "markersize": 7}
+            axes.plot(found.outside, at, "o", label="outside", **ring)
+            unit = "log" if name == "gradient_norm" else "nats per token"
+            axes.set_ylabel(f"{CALLED[name]}\n({unit})")
+            if name == "gradient_norm":
+                log_axis(axes)
+        panels[0].set_title(
+            title or f"This run over {len(recording.seeds)} recorded ones on {text}"
+        )
+        axis_of_steps(panels[-1])
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def compare_with(run: Path, name: str, out: Path | None) -> tuple[str, Path]:
+    """Hold a run's folder against a recording, by name or file.
+
+    Returns the sentence, and the figure's file: `out`, or ``figures/over-NAME.png`` in the run.
+    Raises CheckpointError when the folder holds no metrics.
+    """
+    plt.switch_backend("agg")
+    rows, recording = read_metrics(run), load_recording(name)
+    out = out or run / "figures" / f"over-{Path(name).stem}.png"
+    return verdict(rows, recording), plots.save(over_band(rows, recording), out)

@@ -1,4 +1,4 @@
-"""What is kept of a reference run, and its file.
+"""What is kept of a reference run, and its file in ``assets/recordings/``.
 
 The run is made with three seeds, each of which gives other parameters and another order of the
 windows. The noisy curves are thinned: each point is the mean over a block of steps.
@@ -9,6 +9,8 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gptcourse import paths
 from gptlib.errors import ConfigError, GPTLibError
@@ -52,29 +54,30 @@ class Recording:
     def rows(self) -> list[Row]:
         """The first run's curves in the form of ``metrics.jsonl``, for :mod:`gptlib.plots`."""
         rows: list[Row] = [
-            {"step": step, "loss": loss, "tokens": (step + 1) * self.tokens_per_step}
-            for step, loss in zip(self.loss.steps, self.loss.first, strict=True)
+            {"step": step, name: value}
+            for name in CURVES
+            for step, value in zip(
+                getattr(self, name).steps, getattr(self, name).first, strict=True
+            )
         ]
-        for name in CURVES[1:]:
-            kept: Curve = getattr(self, name)
-            rows += [{"step": s, name: v} for s, v in zip(kept.steps, kept.first, strict=True)]
+        for row in rows[: len(self.loss.steps)]:
+            row["tokens"] = (row["step"] + 1) * self.tokens_per_step
         return rows
 
 
 def recording_of(runs: list[list[Row]]) -> Recording:
-    """The recording of runs that differ in their seed alone.
-
-    Args:
-        runs: the metrics of each, as :meth:`Trainer.train` returns them; the first run's
-            settings are kept.
-    """
+    """The recording of runs that differ in their seed alone: the metrics of each."""
     about = runs[0][0]
     known = ("corpus", "tokenizer", "model", "training", "device", "dtype")
     settings: dict[str, Any] = {name: about.get(name) for name in known}
     block = max(1, math.ceil(about["training"]["steps"] / POINTS))
-    curves: dict[str, Any] = {
-        name: range_of([points(rows, name, block) for rows in runs]) for name in CURVES
-    }
+    curves: dict[str, Any] = {}
+    for name in CURVES:
+        found = [dict(zip(*points(rows, name, block), strict=True)) for rows in runs]
+        steps = [step for step in found[0] if all(step in values for values in found)]
+        values = np.array([[run[step] for step in steps] for run in found]).round(DIGITS)
+        low, high = values.min(0).tolist(), values.max(0).tolist()
+        curves[name] = Curve(steps, values[0].tolist(), low, high)
     return Recording(
         **settings,
         torch=about["environment"]["torch"],
@@ -85,58 +88,38 @@ def recording_of(runs: list[list[Row]]) -> Recording:
     )
 
 
-def range_of(curves: list[tuple[list[int], list[float]]]) -> Curve:
-    """The first of some curves and the range of all, at the steps that all of them have."""
-    found = [dict(zip(*curve, strict=True)) for curve in curves]
-    steps = [step for step in curves[0][0] if all(step in values for values in found)]
-    columns = [[values[step] for values in found] for step in steps]
-    return Curve(
-        steps=steps,
-        first=[round(column[0], DIGITS) for column in columns],
-        low=[round(min(column), DIGITS) for column in columns],
-        high=[round(max(column), DIGITS) for column in columns],
-    )
-
-
 def points(rows: list[Row], name: str, block: int) -> tuple[list[int], list[float]]:
     """A run's curve as a recording keeps it.
 
-    Args:
-        rows: the run's metrics.
-        name: one of `CURVES`.
-        block: steps in one point. Validation losses are single numbers and stay as they are.
-
-    Returns:
-        The middle step and the mean of every complete block; the geometric mean of norms, so
-        that one spike does not stand for all. Steps that float16 skipped have no norm, so a
-        block may have fewer of them or be absent.
-
-    Raises:
-        ConfigError: no row holds `name`.
+    Validation losses stay as they are. Of the others, the middle step and the mean of every
+    complete `block` of steps; the geometric mean of norms, so that one spike does not stand for
+    all. Steps that float16 skipped have no norm, so a block may have fewer of them or be absent.
+    Raises ConfigError when no row holds `name`.
     """
     steps, values = curve(rows, name)
     if not steps:
         raise ConfigError(f"no row of this run holds {name!r}: give the metrics of a whole run")
     if name == "validation_loss":
         return steps, values
-    done = curve(rows, "loss")[0][-1] + 1
+    whole = (curve(rows, "loss")[0][-1] + 1) // block  # later blocks are not complete yet
     blocks: dict[int, list[float]] = {}
-    for step, value in zip(steps, values, strict=True):
-        if step // block < done // block:  # the others are not complete yet
+    for step, value in zip(steps, scaled(name, values).tolist(), strict=True):
+        if step // block < whole:
             blocks.setdefault(step // block, []).append(value)
-    mean = geometric_mean if name == "gradient_norm" else arithmetic_mean
+    means = np.array([sum(some) / len(some) for some in blocks.values()])
     middles = [number * block + block // 2 for number in blocks]
-    return middles, [mean(some) for some in blocks.values()]
+    return middles, unscaled(name, means).tolist()
 
 
-def arithmetic_mean(values: list[float]) -> float:
-    """The sum over the count."""
-    return sum(values) / len(values)
+def scaled(name: str, values: list[float]) -> np.ndarray:
+    """Values on the axis on which they are compared: norms in logarithms."""
+    numbers = np.array(values, float)
+    return np.log(np.maximum(numbers, 1e-30)) if name == "gradient_norm" else numbers
 
 
-def geometric_mean(values: list[float]) -> float:
-    """The mean on a log axis."""
-    return math.exp(arithmetic_mean([math.log(max(value, 1e-30)) for value in values]))
+def unscaled(name: str, numbers: np.ndarray) -> np.ndarray:
+    """The values of :func:`scaled` in their own unit."""
+    return np.exp(numbers) if name == "gradient_norm" else numbers
 
 
 def save(recording: Recording, path: str | Path) -> None:
@@ -149,8 +132,7 @@ def save(recording: Recording, path: str | Path) -> None:
 def load_recording(name: str | Path) -> Recording:
     """Read a recording by its name in ``assets/recordings/``, or by its path.
 
-    Raises:
-        GPTLibError: there is none, or the file is not one.
+    Raises GPTLibError where there is none, or the file is not one.
     """
     path = Path(name)
     if path.suffix != ".json":

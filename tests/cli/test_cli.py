@@ -116,7 +116,7 @@ BAD = [
     ([*STORY, "--settings", "fats"], "unknown settings 'fats': known names are fast, "),
     ([*STORY, "--settings", "fats"], "did you mean 'fast'?"),
     ([*STORY, "--config", "gone.toml"], "gone.toml: No such file"),
-    ([*STORY, "--config", "mine.toml"], "unknown key in mine.toml: 'stpes': known names are steps"),
+    ([*STORY, "--config", "mine.toml"], "mine.toml: unknown key 'stpes': known keys are steps"),
     ([*STORY, "--config", "mine.toml"], "did you mean 'steps'?"),
     ([*STORY, "--seed", str(2**63)], "seed is 9223372036854775808"),
     ([*STORY, "--learning-rate", "inf"], "learning_rate is inf"),

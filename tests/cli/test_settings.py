@@ -107,8 +107,8 @@ def test_a_later_budget_replaces_an_earlier_one(tmp_path):
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("stepz = 3", {}, "unknown key in .*mine.toml: 'stepz': known names are steps, .*'steps'"),
-        ("[training]", {}, "mine.toml: 'training'"),
+        ("stepz = 3", {}, "mine.toml: unknown key 'stepz': known keys are steps, .*'steps'"),
+        ("[training]", {}, "mine.toml: unknown key 'training'"),
         ("steps = 3\ntokens = 9", {}, "steps and tokens both say how long"),
         ("steps 3", {}, "is no TOML"),
         ("tokens = -9", {}, "tokens is -9: it must be a number above 0"),

@@ -11,7 +11,15 @@ import pytest
 import torch
 
 from gptcourse import paths
-from gptcourse.reference_runs import Curve, Recording, load_recording, recording_of, save, verdict
+from gptcourse.reference_runs import (
+    Curve,
+    Recording,
+    compare_with,
+    load_recording,
+    recording_of,
+    save,
+    verdict,
+)
 from gptcourse.reference_runs import record as command
 from gptcourse.reference_runs.band import Deviation, deviation, different_settings, widened
 from gptcourse.reference_runs.recording import points
@@ -95,7 +103,7 @@ def test_steps_that_float16_skipped_move_no_other_point():
     assert kept.gradient_norm.steps == RECORDING.gradient_norm.steps[1:]  # steps 0 and 1: no norm
     assert kept.gradient_norm.low[1:] == RECORDING.gradient_norm.low[2:]
     assert kept.loss == RECORDING.loss
-    assert deviation(skipping, RECORDING, "gradient_norm").share < 0.1
+    assert not deviation(skipping, RECORDING, "gradient_norm").unusual
 
 
 def test_validation_losses_stay_single():
@@ -181,8 +189,14 @@ def test_distances_are_signed_and_end_with_the_run():
     under = deviation(run(10, shift=-5.0), RECORDING, "loss")
     assert len(over.steps) < len(under.steps) == 60
     assert all(far > 0 for far in over.beyond) and all(far < 0 for far in under.beyond)
-    assert over.share == 1 and over.outside == over.steps
-    assert 3 < over.farthest <= 5 and -5 <= under.farthest < -3
+    assert over.outside == over.steps
+    assert 3 < max(over.beyond) <= 5 and -5 <= min(under.beyond) < -3
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_lies_outside(broken):
+    rows = [{**row, "loss": broken} if "loss" in row else row for row in run(10)]
+    assert set(deviation(rows, RECORDING, "loss").beyond) == {math.inf}
 
 
 # The sentence
@@ -359,14 +373,27 @@ def test_a_recording_that_exists_is_refused_before_any_run_and_replaced_on_reque
 
 
 def test_the_command_refuses_what_it_cannot_repeat(recording, tmp_path):
-    def source(**changes):
+    for changes, words in (
+        ({"corpus": {"name": "sample-story", "fingerprint": "0"}}, "is not the text that"),
+        ({"corpus": None}, "does not say on which text"),
+        ({"tokenizer": "bpe-300"}, "the tokenizer bpe-300, which it does not hold: give"),
+    ):
         save(replace(recording, **changes), tmp_path / "source.json")
-        return str(tmp_path / "source.json")
+        with pytest.raises(ConfigError, match=words):
+            command.record_run(str(tmp_path / "source.json"), "x")
 
-    other = {"name": "sample-story", "fingerprint": "0"}
-    with pytest.raises(ConfigError, match="is not the text that"):
-        command.record_run(source(corpus=other), "x")
-    with pytest.raises(ConfigError, match="does not say on which text"):
-        command.record_run(source(corpus=None), "x")
-    with pytest.raises(ConfigError, match="give it with --tokenizer"):
-        command.record_run(source(tokenizer="bpe-300"), "x")
+
+def test_compare_says_the_sentence_and_draws_the_run_over_the_band(tmp_path):
+    save(RECORDING, tmp_path / "reference.json")
+    for name, rows, words in (
+        ("a", run(20), "Your curve is normal: training loss in the band at all 60 points"),
+        ("b", run(20, factor=0.5), "Your curve is unusual: "),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+        told, path = compare_with(tmp_path / name, str(tmp_path / "reference.json"), None)
+        assert told.startswith(words)
+        assert path == tmp_path / name / "figures" / "over-reference.png" and path.is_file()
+    out = tmp_path / "c.pdf"
+    assert compare_with(tmp_path / "a", str(tmp_path / "reference.json"), out)[1] == out
+    assert out.is_file()

@@ -6,7 +6,7 @@ import pytest
 
 from gptcourse import setup
 from gptcourse.errors import PackagesMissing
-from gptcourse.setup import install_missing, missing
+from gptcourse.setup import install_missing, too_old
 
 
 @pytest.fixture
@@ -27,39 +27,58 @@ def pip_calls(monkeypatch):
     calls = []
 
     def run(command, **settings):
-        constraints = command[command.index("--constraint") + 1]
-        calls.append((command, Path(constraints).read_text().split()))
+        (pins,) = (word for word in command if word.startswith("--constraint="))
+        calls.append((command, Path(pins.partition("=")[2]).read_text().split()))
         return setup.subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(setup.subprocess, "run", run)
     return calls
 
 
-def test_this_environment_misses_nothing(pip_calls):
-    assert install_missing() == [] and pip_calls == []
-
-
-def test_only_what_cannot_be_imported_is_missing(course):
-    assert missing(course("json>=1", "no_such_package>=2.1", "tomllib")) == ["no_such_package>=2.1"]
+def test_this_environment_misses_nothing(pip_calls, capsys):
+    install_missing()
+    assert pip_calls == [] and capsys.readouterr().out == ""
 
 
 def test_pip_gets_the_missing_and_may_not_touch_torch_or_numpy(course, pip_calls, capsys):
-    install_missing(course("no_such_package>=2.1,<3", "torch>=2.10"))
+    install_missing(course("no_such_package>=2.1,<3", "torch>=2.10", "json>=1"))
     command, constraints = pip_calls[0]
     assert command[-1] == "no_such_package>=2.1,<3" and "torch>=2.10" not in command
     assert {line.split("==")[0] for line in constraints} >= {"torch", "numpy"}
     assert capsys.readouterr().out == "installing what is missing: no_such_package\n"
 
 
+@pytest.mark.parametrize(
+    ("requirement", "here", "old"),
+    [
+        ("numpy>=1.26", "1.25.9", True),
+        ("numpy>=1.26", "1.26.0", False),
+        ("torch>=2.10", "2.9.1+cu128", True),
+        ("torch>=2.10,<3", "2.10.0+cu128", False),
+        ("numpy", "0.1", False),
+        ("numpy>=2", None, False),
+    ],
+)
+def test_a_version_below_the_bound_is_too_old(requirement, here, old):
+    assert too_old(requirement, here) is old
+
+
+def test_what_is_too_old_is_named_and_stays(course, pip_calls, capsys):
+    install_missing(course("torch>=99", "no_such_package"))
+    said = capsys.readouterr().out
+    assert "older than gptlib needs: torch " in said and "(torch>=99)" in said
+    assert pip_calls[0][0][-1] == "no_such_package"
+
+
 def test_wheels_beside_the_package_are_used_without_the_network(course, pip_calls):
     root = course("no_such_package")
     (root / "wheels").mkdir()
     install_missing(root)
-    assert "--no-index" in pip_calls[0][0] and str(root / "wheels") in pip_calls[0][0]
+    assert {"--no-index", f"--find-links={root / 'wheels'}"} <= set(pip_calls[0][0])
 
 
 def test_a_missing_torch_is_refused_with_advice(course, pip_calls, monkeypatch):
-    monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(setup, "find_spec", lambda name: None)
     with pytest.raises(PackagesMissing, match=r"torch is missing.*requirements\.txt"):
         install_missing(course("torch>=2.10", "loguru"))
     assert pip_calls == []
