@@ -226,5 +226,3 @@ def test_a_run_over_a_folder_is_recorded(gptlib, folder, tmp_path, monkeypatch):
     assert code == 0 and f"on {folder}, seed" in said, err
     kept = json.loads((tmp_path / "mine.json").read_text())
     assert kept["corpus"]["name"] == str(folder)
-    code, _, err = gptlib("record", run, "other", "--tokenizer", "gpt2", main=course.main)
-    assert code == 2 and "holds its own tokenizer: leave --tokenizer out" in err
