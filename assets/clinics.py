@@ -9,8 +9,7 @@ their steps in turn; and of `TRIES` repetitions the best.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,8 +19,8 @@ from torch import Tensor
 from gptcourse.exercises.clinic import Clinic, save
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
+from gptlib.data.dataset import TokenDataset
 from gptlib.data.split import split
-from gptlib.data.windows import windows
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training import trainer
@@ -33,8 +32,8 @@ FOLDER = Path(__file__).parent / "recordings"
 corpus = load_corpus("sample-story")
 training_text, validation_text = (documents[0] for documents in split(corpus))
 alphabet = CharacterTokenizer.train(corpus.text)
-TRAIN = windows(alphabet.encode(training_text), T)
-VALIDATION = tuple(part[:32] for part in windows(alphabet.encode(validation_text), T))
+TRAIN = TokenDataset(alphabet.encode(training_text), T)
+VALIDATION = TokenDataset(alphabet.encode(validation_text), T).subset(range(32))
 MODEL = GPTConfig(
     vocab_size=alphabet.vocab_size, context_length=T, n_layers=2, n_heads=4, width=64, dropout=0.0
 )
@@ -51,14 +50,12 @@ class Run:
     """One run; subclasses plant a fault in it."""
 
     texts = TRAIN, VALIDATION  # what is trained on, and what is held out
-    targets = 1  # which half of the windows the targets are taken from
     step: Step = staticmethod(training_step)
 
     def __init__(self, settings: TrainingConfig) -> None:
         model = GPT(MODEL, seed=settings.seed)
-        train, validation = ((part[0], part[self.targets]) for part in self.texts)
         self.trainer = trainer.Trainer(
-            model, train, validation, settings, tokenizer=alphabet, corpus=corpus
+            model, *self.texts, settings, tokenizer=alphabet, corpus=corpus
         )
 
     def go_on(self, until: int) -> list[Row]:
@@ -68,15 +65,26 @@ class Run:
             return self.trainer.train(until=until)
 
 
+class Copied(TokenDataset):
+    """Windows whose targets are their inputs."""
+
+    def __getitem__(self, rows: int | slice | Iterable[int]) -> tuple[Tensor, Tensor]:
+        x, _ = super().__getitem__(rows)
+        return x, x
+
+
 class CopiedTargets(Run):
     """y = x, in training and in validation."""
 
-    targets = 0
+    texts = (
+        Copied(alphabet.encode(training_text), T),
+        Copied(alphabet.encode(validation_text), T).subset(range(32)),
+    )
 
 
-def four(text: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+def four(text: TokenDataset) -> TokenDataset:
     """One batch of a text: its first four windows, each four times."""
-    return tuple(part[:4].repeat(4, 1) for part in text)
+    return text.subset([0, 1, 2, 3] * 4)
 
 
 class OneBatch(Run):
@@ -103,17 +111,10 @@ class HalvedLoss(Run):
     step = staticmethod(halved_loss)
 
 
-@contextmanager
-def undivided(precision, count: int) -> Iterator[None]:
-    """The factor of the loss takes back the division by the number of micro-batches."""
-    before, precision.scale = precision.scale, precision.scale * count
-    yield
-    precision.scale = before
-
-
 def summed_gradients(model, optimizer, micro_batches, rate, limit, precision, seeds) -> Row:
     """A step that adds the micro-batches' gradients and forgets to take their mean."""
-    with undivided(precision, len(micro_batches)):
+    count = len(micro_batches)
+    with patch.object(precision.scaler, "scale", lambda loss: count * loss):  # takes it back
         return training_step(model, optimizer, micro_batches, rate, limit, precision, seeds)
 
 

@@ -20,14 +20,13 @@ T = TypeVar("T")
 MAX_SEED = 2**63 - 1  # what every random stream that is seeded here can take
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 BUDGETS = ("steps", "epochs", "tokens")  # three ways to say how long to train
+RENAMED = {"layers_every": "log_layers_every"}  # what files of earlier versions say
+# A number may be ``least`` or more, ``above``, ``below`` something; words are one of ``choices``.
 LIMITS = (("least", "of at least", ge), ("above", "above", gt), ("below", "below", lt))
 
 
 def setting(default: T, help: str, **limits: Any) -> T:
-    """A field of a record: its default, what it means, and its limits.
-
-    These are ``least``, which it may be as low as, ``above``, ``below``, or the ``choices``.
-    """
+    """A field of a record: its default, what it means, and its limits, see `LIMITS`."""
     return field(default=default, metadata={"help": help, **limits})
 
 
@@ -46,6 +45,7 @@ class Config:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild from :meth:`to_dict`'s result; ConfigError if a key is unknown."""
         known = {each.name: each for each in fields(cls)}  # type: ignore[arg-type]
+        values = {RENAMED.get(key, key): value for key, value in values.items()}
         for key in values:
             look_up(f"{cls.__name__} key", key, known)
         return cls(**values)
@@ -183,7 +183,7 @@ class TrainingConfig(Config):
     sample_every: int = setting(0, "steps between sample texts; 0: none", least=0)
     checkpoint_every: int = setting(0, "steps between checkpoints, beside each best", least=0)
     autosave_minutes: float = setting(10.0, "then a checkpoint is due; 0: never", least=0)
-    layers_every: int = setting(0, "steps between gradient norms by layer; 0: none", least=0)
+    log_layers_every: int = setting(0, "steps between gradient norms by layer; 0: none", least=0)
     seed: int = setting(42, "of parameters, order and dropout", least=0, below=MAX_SEED + 1)
 
     def __post_init__(self) -> None:
@@ -261,7 +261,7 @@ def load_training_config(
     """
     values = dict(look_up("settings", name, PRESETS))
     written = read_toml(file) if file else {}
-    for key in written:
+    for key in (key for key in written if key not in RENAMED):
         known = TrainingConfig.__dataclass_fields__ | dict.fromkeys(BUDGETS)
         look_up("key", key, known, f"{file}: ")
     for layer in (written, dict(options or {})):

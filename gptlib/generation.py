@@ -180,7 +180,7 @@ def generate_ids(
     with eval_mode(model):
         for _ in range(max_new_tokens):
             window = context_window(ids, model.config.context_length)
-            logits = model.logits(model.features(window)[:, -1])  # (B, V)
+            logits = model.logits(model.hidden_states(window)[:, -1])  # (B, V)
             logits = apply_repetition_penalty(logits, ids, repetition_penalty)  # (B, V)
             new = sample_next(logits, temperature, top_k, top_p, generator)  # (B,)
             ids = torch.cat([ids, new[:, None]], dim=1)  # (B, T + 1)
@@ -263,7 +263,7 @@ def token_log_probs(model: GPT, ids: Tensor, first: int = 1) -> Tensor:
         while first < T:
             start = first - context_window(ids[:, :first], context_length).shape[1]
             end = min(T, start + context_length + 1)  # the next window scores from here
-            seen = model.features(ids[:, start : end - 1].to(model.device))  # (B, t, C)
+            seen = model.hidden_states(ids[:, start : end - 1].to(model.device))  # (B, t, C)
             logits = model.logits(seen[:, first - end :])  # (B, n, V), for the n that are new
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
             targets = ids[:, first:end].to(model.device)  # (B, n)

@@ -76,11 +76,11 @@ class InferenceGPT(GPT):
             for name, layer in list(part.named_children()):
                 if isinstance(layer, nn.Linear):
                     setattr(part, name, kind(layer.weight, layer.bias))
-        self.packed_head = kind(self.head, None)
+        self.packed_head = kind(self.lm_head_weight, None)
 
-    def logits(self, features: Tensor) -> Tensor:
+    def logits(self, hidden_states: Tensor) -> Tensor:
         """See :meth:`GPT.logits`."""
-        return self.packed_head(features)  # (..., V)
+        return self.packed_head(hidden_states)  # (..., V)
 
 
 def prepare_for_inference(model: GPT, dtype: str = "float32", compiled: bool = False) -> GPT:
@@ -116,5 +116,5 @@ def prepare_for_inference(model: GPT, dtype: str = "float32", compiled: bool = F
     if dtype == "int8":
         return InferenceGPT(model, Int8Linear)
     can_pack = torch.backends.mkldnn.is_available()  # not in every wheel for Macs
-    can_pack = can_pack and model.head.dtype == torch.float32  # the kernels know no float64
+    can_pack = can_pack and model.lm_head_weight.dtype == torch.float32  # they know no float64
     return InferenceGPT(model, PackedLinear) if on_cpu and can_pack else model

@@ -60,7 +60,7 @@ class CachedGPT(GPT):
         self.caches: list[Tensor] = []  # for each layer (2, B, H, context, D)
 
     @torch.no_grad()
-    def features(self, ids: Tensor) -> Tensor:
+    def hidden_states(self, ids: Tensor) -> Tensor:
         """The residual stream (B, new, C) at the positions that are new, at least the last one.
 
         Args:
@@ -80,9 +80,9 @@ class CachedGPT(GPT):
         self.cached_ids = ids.clone()
         return self.ln_final(x)  # (B, new, C)
 
-    def logits(self, features: Tensor) -> Tensor:
+    def logits(self, hidden_states: Tensor) -> Tensor:
         """See :meth:`GPT.logits`."""
-        return self.base_logits(features)  # (..., V)
+        return self.base_logits(hidden_states)  # (..., V)
 
     def common_prefix(self, ids: Tensor) -> int:
         """How many positions of `ids` (B, T) the cache answers for; never the last."""

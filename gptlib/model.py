@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from gptlib.block import Block, LayerNorm
 from gptlib.config import GPTConfig, padded_size
 from gptlib.errors import PromptError, TokenOutOfRange
+from gptlib.loss import chunked_cross_entropy
 
 
 class GPT(nn.Module):
@@ -27,8 +28,7 @@ class GPT(nn.Module):
 
     def __init__(self, config: GPTConfig, seed: int | None = None) -> None:
         super().__init__()
-        self.config = config
-        rows = padded_size(config.vocab_size, config.vocab_multiple)
+        self.config, rows = config, padded_size(config.vocab_size, config.vocab_multiple)
         self.token_embedding = nn.Embedding(rows, config.width)
         self.position_embedding = nn.Embedding(config.context_length, config.width)
         self.dropout = nn.Dropout(config.dropout)
@@ -36,38 +36,43 @@ class GPT(nn.Module):
         self.ln_final = LayerNorm(config.width, config.layer_norm_epsilon)
         initialize(self, seed)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Score every next token at every position.
+    def forward(self, ids: Tensor, targets: Tensor | None = None) -> Tensor:
+        """Score every next token at every position, or say how surprising the true ones are.
 
         Args:
             ids: (B, T) whole numbers below `vocab_size`, T at most `context_length`.
+            targets: (B, T), ids one position later; every one counts.
 
         Returns:
-            Logits (B, T, V).
+            Logits (B, T, V); with targets the loss, the mean of −ln p(target) in nats per token:
+            ln V for a model that knows nothing.
 
         Raises:
             PromptError: T is 0 or above the context.
             TokenOutOfRange: an id is not in the vocabulary (checked for ids on the CPU; move
                 them to a device after the check, since a GPU reports it badly and late).
+            ValueError: there are more or fewer targets than ids.
         """
-        return self.logits(self.features(ids))  # (B, T, V)
+        x = self.hidden_states(ids)  # (B, T, C)
+        if targets is None:
+            return self.logits(x)  # (B, T, V)
+        return chunked_cross_entropy(x.flatten(0, 1), self.lm_head_weight, targets.flatten())
 
-    def features(self, ids: Tensor) -> Tensor:
-        """The normalised residual stream (B, T, C) that the head reads; see :meth:`forward`."""
+    def hidden_states(self, ids: Tensor) -> Tensor:
+        """The normalized residual stream (B, T, C) that the head reads; see :meth:`forward`."""
         check_ids(ids, self.config)
         positions = torch.arange(ids.shape[1], device=ids.device)  # (T,)
-        x = self.token_embedding(ids) + self.position_embedding(positions)  # (B, T, C)
-        x = self.dropout(x)
+        x = self.dropout(self.token_embedding(ids) + self.position_embedding(positions))
         for block in self.blocks:
             x = block(x)  # (B, T, C)
         return self.ln_final(x)  # (B, T, C)
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Compare features (..., C) with the embedding of every token; returns (..., V)."""
-        return F.linear(features, self.head)  # (..., V)
+    def logits(self, hidden_states: Tensor) -> Tensor:
+        """Compare hidden states (..., C) with the embedding of every token; returns (..., V)."""
+        return F.linear(hidden_states, self.lm_head_weight)  # (..., V)
 
     @property
-    def head(self) -> Tensor:
+    def lm_head_weight(self) -> Tensor:
         """The token embedding (V, C) without spare rows: what is never scored never comes."""
         table, V = self.token_embedding.weight, self.config.vocab_size
         return table if len(table) == V else table[:V]  # a slice's gradient would be copied

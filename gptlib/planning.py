@@ -14,10 +14,9 @@ import torch
 from gptlib.config import GPTConfig, require
 from gptlib.environment import choose_device, choose_dtype
 from gptlib.errors import ConfigError
+from gptlib.loss import CHUNK
 from gptlib.model import count_parameters
-from gptlib.training.flops import flops_per_token, peak_flops
-from gptlib.training.gpus import GPUS, find_gpu
-from gptlib.training.loss import LOGITS_AT_A_TIME
+from gptlib.training.flops import GPUS, find_gpu, flops_per_token, peak_flops
 
 GIB = 2**30
 FLOAT32 = 4  # bytes: parameters, gradients and moments always have this format
@@ -139,7 +138,7 @@ def memory_parts(config: GPTConfig, batch_size: int, machine: Machine) -> dict[s
     weights, table = counts["total"] * FLOAT32, counts["token embedding"] * FLOAT32
     short = weights * low // FLOAT32 if low < FLOAT32 else 0  # autocast's copies of the weights
     activations = activation_bytes(config, batch_size, machine.dtype, machine.device_type)
-    logits = min(batch_size * config.context_length * config.vocab_size, LOGITS_AT_A_TIME)
+    logits = min(batch_size * config.context_length * config.vocab_size, CHUNK)
     return {
         "parameters": weights,
         "AdamW's moments": 2 * weights,

@@ -178,7 +178,7 @@ def gradient_norms(rows: list[Row]) -> Figure:
 
 def layer_heat_map(rows: list[Row]) -> Figure:
     """The norm of each layer's gradient as color, the first layer at the foot; white is zero."""
-    steps, norms = points(rows, "layer_norms")
+    steps, norms = points(rows, "gradient_norms")
     names = list(norms[0])
     values = np.array([[norm[name] for norm in norms] for name in names])  # (L, n)
     lit = values[np.isfinite(values) & (values > 0)]
@@ -240,7 +240,7 @@ FIGURES: dict[str, tuple[str, Callable[[list[Row]], Figure]]] = {
     "loss-over-tokens": ("tokens", lambda rows: loss_curves(rows, x="tokens")),
     "learning-rate": ("learning_rate", learning_rate),
     "gradient-norms": ("clipped_norm", gradient_norms),
-    "layer-norms": ("layer_norms", layer_heat_map),
+    "layer-norms": ("gradient_norms", layer_heat_map),
     "throughput": ("utilisation", throughput),
     "memory": ("peak_memory", memory),
 }

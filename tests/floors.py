@@ -10,9 +10,9 @@ from pathlib import Path
 FLOORS = {
     "gptlib": [
         *("errors", "paths", "files", "config", "environment"),
-        *("tokenizer", "attention", "block", "model", "generation", "kv_cache", "inference"),
-        *("data", "training", "planning", "pretrained", "plots", "commands", "options", "cli"),
-        "__main__",
+        *("tokenizer", "attention", "block", "loss", "model", "generation", "kv_cache"),
+        *("inference", "data", "training", "planning", "pretrained", "plots", "commands"),
+        *("options", "cli", "__main__"),
     ],
     # It imports gptlib, and nothing of gptlib imports it.
     "gptcourse": [
@@ -20,7 +20,7 @@ FLOORS = {
         *("grading", "cli", "__main__"),
     ],
 }
-CORE = ("config", "attention", "block", "model")
+CORE = ("config", "attention", "block", "loss", "model")
 CORE_MAY_IMPORT = {"torch"}
 WITHOUT_TORCH = ("errors", "paths", "files", "plots", "setup", "drawings", "notebooks", "options", "cli")
 # "" is gptlib/__init__.py, which sets how torch's threads wait, before torch is imported.

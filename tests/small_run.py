@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gptlib.config import GPTConfig, TrainingConfig
-from gptlib.data.windows import windows
+from gptlib.data.dataset import TokenDataset
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training.trainer import Trainer
@@ -14,7 +14,7 @@ TINY = GPTConfig(
     vocab_size=TOKENIZER.vocab_size, context_length=8, n_layers=2, n_heads=2, width=8, dropout=0.2
 )
 IDS = TOKENIZER.encode(TEXT)
-TRAIN, VALIDATION = windows(IDS[:320], 8), windows(IDS[320:], 8)
+TRAIN, VALIDATION = TokenDataset(IDS[:320], 8), TokenDataset(IDS[320:], 8)
 CONFIG = TrainingConfig(
     steps=20,
     batch_size=4,

@@ -175,12 +175,14 @@ def test_without_qkv_bias_the_model_is_the_one_whose_biases_are_zero() -> None:
 def test_head_is_the_token_embedding() -> None:
     model = GPT(SMALL, seed=0).eval()
     ids = random_ids(SMALL, 2, 9)
-    assert torch.equal(model(ids), model.logits(model.features(ids)))
+    assert torch.equal(model(ids), model.logits(model.hidden_states(ids)))
     with torch.no_grad():
         model.token_embedding.weight[4] *= 2
     assert "head" not in " ".join(dict(model.named_parameters()))
-    features = torch.randn(2, 3, SMALL.width, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(model.logits(features), features @ model.token_embedding.weight.T)
+    hidden_states = torch.randn(2, 3, SMALL.width, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        model.logits(hidden_states), hidden_states @ model.token_embedding.weight.T
+    )
 
 
 def test_dropout_acts_in_training_only() -> None:

@@ -12,11 +12,11 @@ from small_run import TINY, TOKENIZER, TRAIN, VALIDATION
 from torch.nn import functional as F
 
 from gptlib.config import MODELS, GPTConfig, TrainingConfig, padded_size
+from gptlib.data.dataset import TokenDataset
 from gptlib.errors import CheckpointError, ConfigError, TokenOutOfRange
 from gptlib.generation import generate
 from gptlib.model import GPT, count_parameters
 from gptlib.training.checkpoint import load_checkpoint, load_model, restore_checkpoint
-from gptlib.training.loss import next_token_loss
 from gptlib.training.metrics import curve
 from gptlib.training.optimizer import make_optimizer
 from gptlib.training.step import training_step
@@ -68,7 +68,9 @@ def test_no_spare_rows_unless_asked_for() -> None:
         assert config.vocab_multiple == 1 or name == "algerian"
     model = GPT(PLAIN)
     assert model.token_embedding.weight.shape == (V, 12)
-    assert model.head is model.token_embedding.weight  # a slice of all would copy its gradient
+    assert (
+        model.lm_head_weight is model.token_embedding.weight
+    )  # a slice of all would copy its gradient
 
 
 @pytest.mark.parametrize("multiple", [0, -64, 1.5, True, None])
@@ -92,11 +94,11 @@ def test_spare_rows_are_counted_and_nothing_else_changes() -> None:
 def test_logits_loss_and_gradients_are_those_without_spare_rows(spare: float) -> None:
     """Whatever stands in the spare rows, even NaN, is neither read nor changed."""
     x, y = windows()
-    for loss_of in (next_token_loss, lambda m, x, y: F.cross_entropy(m(x).mT, y)):
+    for loss_of in (GPT.forward, lambda m, x, y: F.cross_entropy(m(x).mT, y)):
         plain, padded = twins(spare)
         assert padded(x).shape == (3, 16, V)
         assert torch.equal(plain(x), padded(x))
-        logits = plain.features(x) @ plain.token_embedding.weight.T
+        logits = plain.hidden_states(x) @ plain.token_embedding.weight.T
         expected, loss = F.cross_entropy(logits.mT, y), loss_of(padded, x, y)
         torch.testing.assert_close(loss, expected)
         expected.backward()
@@ -141,7 +143,7 @@ def test_a_spare_row_that_fits_best_of_all_is_not_chosen() -> None:
     _, padded = twins()
     x, _ = windows()
     with torch.no_grad():
-        padded.token_embedding.weight[V + 3] = 9 * padded.features(x)[0, -1]
+        padded.token_embedding.weight[V + 3] = 9 * padded.hidden_states(x)[0, -1]
     assert max(generate(padded, x[0].tolist(), 1, temperature=0)[0]) < V
 
 
@@ -155,10 +157,11 @@ def test_padding_ids_are_refused_as_input_prompt_and_target(spare_id: int) -> No
     with pytest.raises(TokenOutOfRange, match=said):
         generate(padded, [1, spare_id], 1)
     y[1, 2] = spare_id
+    data = TokenDataset([*range(8), spare_id], 8)
     with pytest.raises(TokenOutOfRange, match=said):
-        Trainer(padded, (x, y), windows(), TrainingConfig(steps=1))
+        Trainer(padded, data, data, TrainingConfig(steps=1))
     with pytest.raises(RuntimeError, match="index"):
-        next_token_loss(padded, x, y)
+        padded(x, y)
 
 
 # --- kept runs -----------------------------------------------------------------------------

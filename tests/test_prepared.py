@@ -8,9 +8,9 @@ import torch
 from damage import mutations, rewrite
 from shard_texts import DOCUMENTS, FILES, TOKENIZER, prepared_folder
 
+from gptlib.data.dataset import TokenDataset, fingerprint
 from gptlib.data.prepared import open_prepared
 from gptlib.data.shards import INDEX, open_shards
-from gptlib.data.windows import windows
 from gptlib.errors import ShardError, TextTooShort
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer
 
@@ -40,35 +40,32 @@ def test_windows_are_those_of_the_ids_in_memory(intact):
     for split in ("train", "validation"):
         shards = open_shards(intact / "shards", split)
         assert len(prepared.tokens(split)) == len(shards)
-        expected = windows(shards.at(0, len(shards)), 16)
-        for ours, tensor in zip(prepared.windows(split, 16), expected, strict=True):
-            assert torch.equal(ours[:], tensor)
+        expected = TokenDataset(shards[:], 16)[:]
+        assert all(map(torch.equal, prepared.dataset(split, 16)[:], expected))
 
 
 def test_characters_can_be_prepared_too(tmp_path):
     letters = CharacterTokenizer.train(DOCUMENTS)
     prepared = open_prepared(prepared_folder(tmp_path / "letters", tokenizer=letters))
-    assert prepared.tokenizer.decode(prepared.tokens("train").at(0, 12).tolist()) in DOCUMENTS[0]
+    assert prepared.tokenizer.decode(prepared.tokens("train")[:12].tolist()) in DOCUMENTS[0]
 
 
 def test_a_copy_elsewhere_is_the_same_data(intact, copy):
     one, other = open_prepared(intact), open_prepared(copy)
     assert one.fingerprint == other.fingerprint
     for split in ("train", "validation"):
-        pairs = zip(one.windows(split, 16), other.windows(split, 16), strict=True)
-        assert all(ours.fingerprint == theirs.fingerprint for ours, theirs in pairs)
+        assert fingerprint(one.dataset(split, 16)) == fingerprint(other.dataset(split, 16))
 
 
 def test_other_windows_have_other_fingerprints(intact):
     prepared = open_prepared(intact)
     found = [
-        rows.fingerprint
+        fingerprint(TokenDataset(prepared.tokens(split), length, stride))
         for split in ("train", "validation")
         for length in (8, 16)
         for stride in (None, 4)
-        for rows in prepared.tokens(split).windows(length, stride)
     ]
-    assert len(set(found)) == len(found) == 16
+    assert len(set(found)) == len(found) == 8
 
 
 def test_each_of_two_hundred_mutations_is_refused_and_named(copy):
@@ -125,6 +122,6 @@ def test_an_index_of_another_vocabulary_is_refused(copy, change):
 def test_a_split_that_is_too_short_or_missing_is_named(intact):
     prepared = open_prepared(intact)
     with pytest.raises(TextTooShort, match=r"the validation split of .* is too short: .*90,001"):
-        prepared.windows("validation", 90_000)
+        prepared.dataset("validation", 90_000)
     with pytest.raises(ShardError, match="no split 'test': give one of train, validation"):
-        prepared.windows("test", 8)
+        prepared.dataset("test", 8)

@@ -54,7 +54,7 @@ def by_hand(documents, tokenizer, cleaner=None):
 
 def ids_in(prepared, name):
     tokens = prepared.tokens(name)
-    return tokens.at(0, len(tokens)).tolist()
+    return tokens[:].tolist()
 
 
 def ended(encoded, tokenizer):

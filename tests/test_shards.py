@@ -6,23 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from damage import mutations, rewrite
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from shard_texts import DOCUMENTS, FILES, TOKENIZER, Numbers
 
-from gptlib.config import GPTConfig
-from gptlib.data.batches import Batches
 from gptlib.data.sharding import write_shards
-from gptlib.data.shards import INDEX, TokenShards, header, open_shards, verify_shards
-from gptlib.data.windows import windows
-from gptlib.errors import ConfigError, CorpusError, ShardError, TextTooShort
+from gptlib.data.shards import INDEX, header, open_shards, verify_shards
+from gptlib.errors import CorpusError, ShardError
 from gptlib.files import file_facts
-from gptlib.model import GPT
-from gptlib.training.evaluation import evaluate
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -36,81 +26,6 @@ def intact(tmp_path_factory):
 @pytest.fixture
 def copy(intact, tmp_path):
     return Path(shutil.copytree(intact, tmp_path / "shards"))
-
-
-# One line of ids
-
-
-lines = st.lists(st.lists(st.integers(0, 65_535), min_size=1, max_size=9), min_size=1, max_size=6)
-
-
-def shards_of(parts):
-    return TokenShards([np.array(part, dtype="<u2") for part in parts], 65_536, "of a test")
-
-
-@given(parts=lines, data=st.data())
-@settings(deadline=None)
-def test_any_stretch_reads_as_if_there_were_no_files(parts, data):
-    line = [i for part in parts for i in part]
-    start = data.draw(st.integers(0, len(line)))
-    length = data.draw(st.integers(0, len(line) - start))
-    found = shards_of(parts).at(start, length)
-    assert found.tolist() == line[start : start + length] and found.dtype == torch.int64
-    assert len(shards_of(parts)) == len(line)
-
-
-@given(parts=lines, context_length=st.integers(1, 12), stride=st.integers(1, 12) | st.none())
-@settings(deadline=None)
-def test_windows_are_those_of_a_tensor(parts, context_length, stride):
-    line = torch.tensor([i for part in parts for i in part])
-    try:
-        expected = windows(line, context_length, stride)
-    except TextTooShort as problem:
-        with pytest.raises(TextTooShort) as caught:
-            shards_of(parts).windows(context_length, stride)
-        assert str(caught.value) == str(problem)
-        return
-    for ours, tensor in zip(
-        shards_of(parts).windows(context_length, stride), expected, strict=True
-    ):
-        assert ours.shape == tensor.shape and len(ours) == len(tensor)
-        assert ours.numel() == tensor.numel()
-        assert torch.equal(ours[:], tensor) and torch.equal(ours[1:-1], tensor[1:-1])
-        assert torch.equal(ours[::2], tensor[::2])
-        rows = torch.randint(-len(tensor), len(tensor), (5,))
-        assert torch.equal(ours[rows], tensor[rows])
-        assert torch.equal(ours[0], tensor[0]) and torch.equal(ours[-1], tensor[-1])
-        assert torch.equal(torch.stack(list(ours)), tensor)
-        for size in (1, 3, 100):
-            pieces = zip(ours.split(size), tensor.split(size), strict=True)
-            assert all(torch.equal(a, b) for a, b in pieces)
-
-
-def test_what_lies_beyond_the_ends_is_refused():
-    shards = shards_of([[1, 2], [3, 4, 5]])
-    for start, length in [(-1, 2), (4, 2), (6, 0), (0, 6), (2, -1)]:
-        with pytest.raises(ConfigError, match=f"{length} ids from place {start} on .* the 5 that"):
-            shards.at(start, length)
-    x, y = shards.windows(2)
-    assert len(x) == 2 == len(y)
-    for row in (2, -3, torch.tensor([0, 2])):
-        with pytest.raises(IndexError):
-            x[row]
-    for wrong in [(0, 1), (1, 0)]:
-        with pytest.raises(ConfigError):
-            shards.windows(*wrong)
-
-
-def test_batches_and_validation_are_the_same_from_shards_and_from_memory(intact):
-    line = open_shards(intact, "train")
-    ours, theirs = line.windows(16), windows(line.at(0, len(line)), 16)
-    batches = [Batches(*data, batch_size=5, seed=3) for data in (ours, theirs)]
-    for position in range(0, 3 * len(theirs[0]), 7):
-        found, expected = (batch.at(position) for batch in batches)
-        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    config = {"vocab_size": TOKENIZER.vocab_size, "context_length": 16, "n_layers": 1}
-    model = GPT(GPTConfig(**config, n_heads=1, width=8), seed=0)
-    assert evaluate(model, *ours, batch_size=6) == evaluate(model, *theirs, batch_size=6)
 
 
 def test_ids_stay_on_the_disk(intact):

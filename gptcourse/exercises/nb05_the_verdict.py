@@ -12,10 +12,10 @@ from gptcourse.exercises.clinic import OTHERWISE, cases_of, other_causes
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.config import GPTConfig
-from gptlib.data.windows import windows
+from gptlib.data.dataset import TokenDataset
 from gptlib.model import GPT
 from gptlib.training.metrics import Row, curve
-from gptlib.training.schedule import learning_rate_at
+from gptlib.training.optimizer import learning_rate_at
 
 NOTEBOOK = "05_pretraining_the_verdict"
 Pair = tuple[Tensor, Tensor]
@@ -37,6 +37,11 @@ def x_and_y(function: Function, *arguments: Any) -> dict[str, Any]:
     found = function(*arguments)
     x, y = found if isinstance(found, tuple | list) and len(found) == 2 else (found, found)
     return {"x": x, "y": y}
+
+
+def windows(ids: Sequence[int], context_length: int, stride: int) -> Pair:
+    """Those of the package."""
+    return TokenDataset(ids, context_length, stride)[:]
 
 
 def windows_by_slices(ids: Sequence[int], context_length: int, stride: int) -> Pair:

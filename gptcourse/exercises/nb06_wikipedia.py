@@ -15,7 +15,7 @@ import torch
 from gptcourse.exercises.compare import described
 from gptcourse.exercises.exercise import Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
-from gptlib.data import batches, split
+from gptlib.data import dataset, split
 
 NOTEBOOK = "06_pretraining_wikipedia"
 
@@ -270,7 +270,7 @@ the places in their own order, only begun elsewhere: nothing is shuffled.
 
 def order_of_the_package(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:
     """The end of the package's order."""
-    return iter(batches.epoch_order(n, seed, epoch)[start:].tolist())
+    return iter(dataset.epoch_order(n, seed, epoch)[start:].tolist())
 
 
 def by_swapping(n: int, seed: int, epoch: int, start: int) -> Iterator[int]:

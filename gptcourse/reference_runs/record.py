@@ -17,7 +17,7 @@ from gptlib.training.metrics import FILE_NAME, Row, read_metrics, tokens_per_ste
 from gptlib.training.trainer import Trainer
 
 SEEDS = 3
-UNSEEN = {"sample_every": 0, "checkpoint_every": 0, "layers_every": 0}  # moves no curve
+UNSEEN = {"sample_every": 0, "checkpoint_every": 0, "log_layers_every": 0}  # moves no curve
 
 
 def record_run(source: str, name: str, replace: bool = False) -> Path:

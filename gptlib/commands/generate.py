@@ -1,7 +1,6 @@
 """``generate`` and ``evaluate``: a text from a model, and how well it foretells one."""
 
 import json
-import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT
 from gptlib.planning import free_memory
 from gptlib.tokenizer import Tokenizer, decode_stream
-from gptlib.training.bits import surprise
+from gptlib.training.evaluation import evaluate_text
 
 Step = list[int | None]  # the new id of each sequence, None where it has ended
 
@@ -161,21 +160,20 @@ def evaluate(
     else:
         documents = open_text(text, **choice).documents
     gpt, tokenizer, said = open_model(model, checkpoint, device)
-    loss = surprise(gpt, tokenizer, documents)
-    n_tokens, n_bytes, nats = loss.n_tokens, loss.n_bytes, loss.nats_per_token
+    loss = evaluate_text(gpt, tokenizer, documents)
+    require(loss.n_bytes > 0, f"{text} has too few tokens: there is nothing to foretell")
     print(said, file=sys.stderr)
     if as_json:
-        figures = {"perplexity": math.exp(nats), "bits_per_byte": loss.bits_per_byte}
-        print(json.dumps(figures | {"tokens": n_tokens, "bytes": n_bytes}))
+        figures = {"perplexity": loss.perplexity, "bits_per_byte": loss.bits_per_byte}
+        print(json.dumps(figures | {"tokens": loss.n_tokens, "bytes": loss.n_bytes}))
         return
-    print(f"perplexity     {math.exp(nats):,.2f} per token, over {n_tokens:,} tokens")
-    print(f"bits per byte  {loss.bits_per_byte:.3f}, over {n_bytes:,} bytes")
+    print(f"perplexity     {loss.perplexity:,.2f} per token, over {loss.n_tokens:,} tokens")
+    print(f"bits per byte  {loss.bits_per_byte:.3f}, over {loss.n_bytes:,} bytes")
 
 
 def validation_texts(prepared: Prepared) -> Iterator[str]:
     """The documents of the validation split, out of their ids."""
-    tokens = prepared.tokens("validation")
-    ids, end = tokens.at(0, len(tokens)), prepared.tokenizer.end_of_text
+    ids, end = prepared.tokens("validation")[:], prepared.tokenizer.end_of_text
     for document in ids.tensor_split(ids.eq(-1 if end is None else end).nonzero().flatten() + 1):
         if text := prepared.tokenizer.decode(token for token in document.tolist() if token != end):
             yield text

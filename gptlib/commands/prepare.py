@@ -109,7 +109,7 @@ def inspect(folder: Path, pieces: int = 3, seed: int = 0, verify: bool = False) 
         length = min(PIECE, len(tokens))
         for _ in range(pieces):
             place = luck.randint(0, len(tokens) - length)
-            text = tokenizer.decode(tokens.at(place, length).tolist())
+            text = tokenizer.decode(tokens[place : place + length].tolist())
             print(f"piece    at {place:,}: {printable(text)}")
     if verify:
         print(f"verified every byte of {len(index.shards):,} shards is as it was written")

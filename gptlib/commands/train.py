@@ -11,18 +11,17 @@ from typing import Any, NamedTuple
 from gptlib.commands.inputs import open_model, open_text, quoted
 from gptlib.config import MODELS, GPTConfig, TrainingConfig, load_training_config, require, to_toml
 from gptlib.data.corpora import Corpus
+from gptlib.data.dataset import TokenDataset, encode_documents
 from gptlib.data.prepared import Prepared, is_prepared, open_prepared
 from gptlib.data.split import split
-from gptlib.data.windows import Windows, encode_documents, windows
 from gptlib.environment import setup
 from gptlib.errors import ConfigError, RunExists, TextTooShort, TrainingStopped
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer, Tokenizer, load_tokenizer
-from gptlib.training import parallel
+from gptlib.training import distributed
 from gptlib.training.metrics import best_validation
-from gptlib.training.progress import log_to
-from gptlib.training.run import SETTINGS
-from gptlib.training.schedule import learning_rate_of
+from gptlib.training.optimizer import learning_rate_of
+from gptlib.training.run import SETTINGS, log_to
 from gptlib.training.trainer import Trainer
 
 
@@ -70,11 +69,11 @@ def train(
     if resume and out is None:
         raise ConfigError("--resume needs the folder of the run: give --out RUN")
     require(max_minutes is None or max_minutes > 0, f"--max-minutes {max_minutes} is not above 0")
-    parallel.begin()
+    distributed.setup()
     with first_speaks():
-        if out and out.exists() and not resume and parallel.rank() == 0:
+        if out and out.exists() and not resume and distributed.rank() == 0:
             raise RunExists(f"{out} exists: go on with its run (--resume) or give another folder")
-        if out is None and parallel.count() > 1:
+        if out is None and distributed.world_size() > 1:
             raise ConfigError("several processes need one folder for the run: give --out RUN")
         gpt, own, described = begun_model(init_from, shape)
         config_of_model = gpt.config if gpt else GPTConfig.named(model or "laptop", **shape)
@@ -85,7 +84,7 @@ def train(
         if gpt is None:
             gpt = GPT(GPTConfig.from_dict(config_of_model.to_dict() | vocabulary), training.seed)
         check_tokens(init_from or "", gpt, own, material.tokenizer)
-        n_windows, n_held_out = len(material.train[0]), len(material.validation[0])
+        n_windows, n_held_out = len(material.train), len(material.validation)
         print(f"corpus   {material.source.name}: {n_windows:,} windows, {n_held_out:,} held out")
         print(f"model    {described or model or 'laptop'}: {gpt.n_parameters():,} parameters")
         training = training.for_budget(budget, n_windows, length)
@@ -104,20 +103,20 @@ def train(
             material.tokenizer, material.source,
         )  # fmt: skip
         if init_from:
-            trainer.about["began_with"] = Path(init_from).resolve().name
+            trainer.run_info["began_with"] = Path(init_from).resolve().name
         print(f"format   {trainer.precision.reason}")
-        with log_to(folder / "train.log") if parallel.rank() == 0 else silence() as report:
+        with log_to(folder / "train.log") if distributed.rank() == 0 else silence() as report:
             trainer.report = report
             left = max_minutes and max_minutes - (time.monotonic() - started) / 60
             train_and_tell(trainer, folder, resume, left)
-    parallel.end()
+    distributed.cleanup()
 
 
 class Material(NamedTuple):
     """Windows to train and to validate on, and where they are from."""
 
-    train: Windows
-    validation: Windows
+    train: TokenDataset
+    validation: TokenDataset
     tokenizer: Tokenizer
     source: Corpus | Prepared
 
@@ -157,7 +156,7 @@ def load_material(
 
 def of_prepared(prepared: Prepared, context_length: int) -> Material:
     """The windows of a prepared folder, left on the disk."""
-    train, validation = (prepared.windows(part, context_length) for part in ("train", "validation"))
+    train, validation = (prepared.dataset(part, context_length) for part in ("train", "validation"))
     return Material(train, validation, prepared.tokenizer, prepared)
 
 
@@ -176,10 +175,10 @@ def of_text(corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> Materi
     )
 
 
-def cut(part: str, ids: list[int], context_length: int) -> Windows:
+def cut(part: str, ids: list[int], context_length: int) -> TokenDataset:
     """The windows of a part of a corpus; TextTooShort names the part and the option."""
     try:
-        return windows(ids, context_length)
+        return TokenDataset(ids, context_length)
     except TextTooShort as problem:
         raise TextTooShort(f"the {part} is too short: {problem} (--context-length)") from problem
 
@@ -265,7 +264,7 @@ def train_and_tell(trainer: Trainer, folder: Path, resume: bool, minutes: float 
     if done < steps:
         print(f"kept     step {done} of {steps}: the same command with --resume goes on")
     assert trainer.tokenizer
-    words = trainer.tokenizer.decode(trainer.validation[0][0][:12].tolist()).split()
+    words = trainer.tokenizer.decode(trainer.validation_data[0][0][:12].tolist()).split()
     prompt = quoted(" ".join(words[1:4]) or "Once")
     print(f"write    python -m gptlib generate --model {quoted(folder)} --prompt {prompt}")
 
@@ -283,7 +282,7 @@ def show(what: str, values: dict[str, Any], start: str = "") -> None:
 @contextlib.contextmanager
 def first_speaks() -> Iterator[None]:
     """Let only the first of several processes print."""
-    if parallel.rank() == 0:
+    if distributed.rank() == 0:
         yield
         return
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):

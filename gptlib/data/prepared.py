@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.data.cleaning import CleaningReport
+from gptlib.data.dataset import TokenDataset, TokenShards
 from gptlib.data.overlap import SPAN
 from gptlib.data.shards import (
     INDEX,
     ShardIndex,
-    ShardWindows,
-    TokenShards,
     open_shards,
     verify_shards,
 )
@@ -57,10 +56,10 @@ class Prepared:
         """
         return open_shards(self.folder / SHARDS, split, self.index)
 
-    def windows(self, split: str, context_length: int) -> tuple[ShardWindows, ShardWindows]:
-        """Inputs and targets of a split, (n, T) each, read when they are asked for."""
+    def dataset(self, split: str, context_length: int) -> TokenDataset:
+        """The windows of a split, read when they are asked for."""
         try:
-            return self.tokens(split).windows(context_length)
+            return TokenDataset(self.tokens(split), context_length)
         except TextTooShort as error:
             message = f"the {split} split of {self.folder} is too short: {error}"
             raise TextTooShort(message) from error

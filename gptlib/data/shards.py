@@ -10,18 +10,13 @@ are asked for. :mod:`gptlib.data.sharding` writes such a folder.
 """
 
 import hashlib
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from gptlib.data.windows import windows
-from gptlib.errors import ConfigError, Damaged, ShardError
+from gptlib.data.dataset import TokenShards
+from gptlib.errors import Damaged, ShardError
 from gptlib.files import BLOCK, check_files, manifest_bytes, read_manifest
 
 INDEX = "shards.json"
@@ -159,7 +154,7 @@ def check_shard(folder: Path, index: ShardIndex, shard: Shard) -> None:
         )
 
 
-def open_shards(folder: str | Path, split: str, index: ShardIndex | None = None) -> "TokenShards":
+def open_shards(folder: str | Path, split: str, index: ShardIndex | None = None) -> TokenShards:
     """Map the ids of one split into memory; :func:`verify_shards` first, if they may be damaged.
 
     Args:
@@ -188,98 +183,3 @@ def open_shards(folder: str | Path, split: str, index: ShardIndex | None = None)
             raise damaged(folder, f"{shard.file} cannot be read ({error.strerror})") from error
     fingerprint = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()
     return TokenShards(arrays, index.vocab_size, fingerprint)
-
-
-class TokenShards:
-    """The ids of one split: memory-mapped files that read as one line.
-
-    Args:
-        arrays: (n,) ids each, none of them empty.
-        vocab_size: above every id.
-        fingerprint: of the ids; they are not hashed again for every run.
-    """
-
-    def __init__(self, arrays: Sequence[np.ndarray], vocab_size: int, fingerprint: str) -> None:
-        self.arrays = list(arrays)
-        self.ends = list(accumulate(len(array) for array in arrays))
-        self.vocab_size, self.fingerprint = vocab_size, fingerprint
-
-    def __len__(self) -> int:
-        """How many ids there are."""
-        return self.ends[-1]
-
-    def at(self, start: int, length: int) -> Tensor:
-        """The `length` ids from place `start` on, int64, wherever shards begin and end.
-
-        Raises:
-            ConfigError: they reach beyond either end.
-        """
-        if start < 0 or length < 0 or start + length > len(self):
-            raise ConfigError(
-                f"{length:,} ids from place {start:,} on reach beyond the {len(self):,} that "
-                f"there are: ask for fewer, or begin at 0 or later"
-            )
-        line = np.empty(length, dtype=np.int64)  # (length,)
-        filled, number = 0, bisect_right(self.ends, start)
-        while filled < length:
-            array = self.arrays[number]
-            first = start + filled - (self.ends[number] - len(array))
-            part = array[first : first + length - filled]
-            line[filled : filled + len(part)] = part
-            filled, number = filled + len(part), number + 1
-        return torch.from_numpy(line)
-
-    def windows(
-        self, context_length: int, stride: int | None = None
-    ) -> tuple["ShardWindows", "ShardWindows"]:
-        """Inputs and targets as :func:`gptlib.data.windows.windows` cuts them, left on the disk.
-
-        Raises:
-            TextTooShort: there are fewer ids than one window and its last target need.
-            ConfigError: T or the stride is below 1.
-        """
-        line = torch.empty(len(self), dtype=torch.long, device="meta")  # (N,), without memory
-        shape = windows(line, context_length, stride)[0].shape  # (n, T)
-        stride = stride or context_length
-        return ShardWindows(self, shape, stride, 0), ShardWindows(self, shape, stride, 1)
-
-
-class ShardWindows:
-    """Windows (n, T) that are read when they are asked for; `Batches` and `evaluate` take them.
-
-    Args:
-        ids: the line that is cut.
-        shape: (n, T).
-        stride: the ids from one window's start to the next's.
-        offset: where the first window starts: 0 for inputs, 1 for targets.
-    """
-
-    def __init__(self, ids: TokenShards, shape: torch.Size, stride: int, offset: int) -> None:
-        self.ids, self.shape, self.stride, self.offset = ids, shape, stride, offset
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal fingerprints, equal windows."""
-        return f"{self.ids.fingerprint} {tuple(self.shape)} {self.stride} {self.offset}"
-
-    def __len__(self) -> int:
-        """How many windows there are."""
-        return self.shape[0]
-
-    def __getitem__(self, rows: int | slice | Tensor) -> Tensor:
-        """One window (T,), or several (B, T), int64, by their numbers as in a tensor."""
-        places = range(self.offset, self.offset + len(self) * self.stride, self.stride)
-        if isinstance(rows, int):
-            return self.ids.at(places[rows], self.shape[1])  # (T,)
-        starts = places[rows] if isinstance(rows, slice) else [places[row] for row in rows.tolist()]
-        lines = [self.ids.at(start, self.shape[1]) for start in starts]
-        return torch.stack(lines) if lines else torch.empty(0, self.shape[1], dtype=torch.long)
-
-    def split(self, batch_size: int) -> Iterator[Tensor]:
-        """All windows in order, (batch_size, T) at a time, as a tensor's ``split`` gives them."""
-        for first in range(0, len(self), batch_size):
-            yield self[first : first + batch_size]
-
-    def numel(self) -> int:
-        """How many ids all windows have together."""
-        return self.shape.numel()

@@ -98,9 +98,9 @@ def write_model(part: Path, model: GPT, tokenizer: Tokenizer | None) -> None:
 def hf_tensors(model: GPT) -> dict[str, Tensor]:
     """The parameters under GPT-2's names and in its layout, the tied head once."""
     found = dict(model.state_dict())
-    found["token_embedding.weight"] = model.head  # without spare rows
+    found["token_embedding.weight"] = model.lm_head_weight  # without spare rows
     if not model.config.qkv_bias:
-        zeros = model.head.new_zeros(3 * model.config.width)
+        zeros = model.lm_head_weight.new_zeros(3 * model.config.width)
         for layer in range(model.config.n_layers):
             found[f"blocks.{layer}.attention.qkv.bias"] = zeros.clone()
     return {

@@ -196,7 +196,7 @@ def check_tensors(folder: Path, files: dict[str, Any], model: GPT) -> None:
 
 def check_tied(folder: Path, head: Tensor, model: GPT) -> None:
     """Refuse a head of its own: ours is the token embedding."""
-    if not torch.equal(head, model.head):
+    if not torch.equal(head, model.lm_head_weight):
         raise PretrainedError(
             f"{folder}: {HEAD} is not the token embedding: our head is tied, give a model whose "
             f"head is tied as well"

@@ -12,9 +12,8 @@ what a step draws is seeded from its position, which `step` gives. No pickle: re
 import re
 import shutil
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -26,7 +25,8 @@ from gptlib.config import GPTConfig
 from gptlib.errors import CheckpointError, Damaged
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer, load_tokenizer
-from gptlib.training.optimizer import moments, restore_moments
+from gptlib.training.distributed import unwrap_model
+from gptlib.training.optimizer import moments, parameter_groups, restore_moments
 
 STATE, MODEL, OPTIMIZER = "state.json", "model.safetensors", "optimizer.safetensors"
 FORMAT = {"format": "gptlib checkpoint", "version": 1}
@@ -37,8 +37,7 @@ KEPT = 2  # the newest checkpoints that stay; the best one stays as well
 Tensors = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """What a checkpoint's folder holds, verified."""
 
     folder: Path
@@ -49,11 +48,9 @@ class Checkpoint:
 def save_checkpoint(
     run_folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> Path:
-    """Write one checkpoint, then delete those no longer needed.
+    """Write ``checkpoints/step-…`` into a run's folder, then delete those no longer needed.
 
     Args:
-        run_folder: gets ``checkpoints/step-…``.
-        model, optimizer: kept.
         state: holds ``step`` and ``fingerprints``; ``best_step`` protects that checkpoint from
             deletion. The rest is the caller's, ready for JSON.
 
@@ -135,9 +132,8 @@ def read_checkpoint(folder: Path, file: str | None = None) -> Checkpoint:
         state = files.read_manifest(folder / STATE)
         if (found := {key: state.get(key) for key in FORMAT}) != FORMAT:
             raise CheckpointError(f"{folder} is {found}: use the gptlib that wrote it")
-        for key in NEEDED:
-            if key not in state:
-                raise Damaged(f"{STATE} lacks {key!r}")
+        if lacking := [key for key in NEEDED if key not in state]:
+            raise Damaged(f"{STATE} lacks {lacking[0]!r}")
         if NAME.fullmatch(folder.name) and step_of(folder) != state["step"]:
             raise Damaged(f"it is step {state['step']}, renamed")
         facts = state["files"]
@@ -156,11 +152,7 @@ def read_checkpoint(folder: Path, file: str | None = None) -> Checkpoint:
 def restore_checkpoint(
     checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put a checkpoint back into a model and its optimizer.
-
-    Raises:
-        CheckpointError: it is of another model; nothing has been changed.
-    """
+    """Put a checkpoint back; CheckpointError, and nothing is changed, if of another model."""
     model, found = unwrap_model(model), checkpoint.tensors[OPTIMIZER]
     if checkpoint.state["parameter_groups"] != parameter_groups(optimizer):
         raise CheckpointError(
@@ -191,13 +183,10 @@ def check_tensors(place: Path, found: Tensors, expected: Tensors) -> None:
 
 
 def load_model(folder: str | Path) -> tuple[GPT, Tokenizer | None]:
-    """A trained model, in eval mode on the CPU, and the tokenizer that it was trained with.
+    """A trained model, in eval mode on the CPU, and its tokenizer, None if the run had none.
 
     Args:
         folder: a run, whose newest intact checkpoint is taken, or one checkpoint.
-
-    Returns:
-        The model, and its tokenizer or None if the run had none.
 
     Raises:
         CheckpointError: there is no intact checkpoint, or another tokenizer beside it.
@@ -231,13 +220,3 @@ def checkpoints(run_folder: Path) -> list[Path]:
 def step_of(folder: Path) -> int:
     """The number of updates behind a checkpoint."""
     return int(folder.name.removeprefix("step-"))
-
-
-def parameter_groups(optimizer: torch.optim.Optimizer) -> list[list[str]]:
-    """The names of the parameters in each of the optimizer's groups."""
-    return [list(group["param_names"]) for group in optimizer.param_groups]
-
-
-def unwrap_model(model: nn.Module) -> GPT:
-    """The model inside ``torch.compile``'s wrapper, whose names begin with ``_orig_mod.``."""
-    return getattr(model, "_orig_mod", model)  # type: ignore[arg-type]

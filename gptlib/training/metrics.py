@@ -4,7 +4,7 @@ The first line tells the run's setting; then come, by their keys::
 
     {"step": 20, "learning_rate": …, "loss": …, "gradient_norm": …, "clipped_norm": …,
      "tokens": …, "seconds": …, "tokens_per_second": …, "utilisation": …,
-     "peak_memory": …}                      one for every update; "layer_norms" on request;
+     "peak_memory": …}                      one for every update; "gradient_norms" on request;
                                             "skipped" instead of norms: float16 overflowed
     {"step": 20, "validation_loss": …}      one for every evaluation
     {"step": 20, "text": …}                 one for every sample text
@@ -23,16 +23,14 @@ from gptlib.errors import CheckpointError
 from gptlib.files import atomic_write
 
 FILE_NAME = "metrics.jsonl"
+OLD_KEYS = {"layer_norms": "gradient_norms"}  # what earlier versions wrote
 Row = dict[str, Any]
 
 
 class MetricsLog:
-    """Rows in memory and, for a run with a folder, on disk.
+    """Rows in memory and, for a run with a folder, in its ``metrics.jsonl``.
 
-    Args:
-        run_folder: gets ``metrics.jsonl`` in place of any that is there; None keeps the rows in
-            memory alone.
-        rows: those of an earlier session to go on from.
+    `rows` are those of an earlier session to go on from; they take the place of a file there.
     """
 
     def __init__(self, run_folder: Path | None, rows: list[Row] | None = None) -> None:
@@ -74,10 +72,11 @@ def read_metrics(path: str | Path) -> list[Row]:
     path = path / FILE_NAME if path.is_dir() else path
     try:
         *lines, _torn = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines]
+        rows: list[Row] = [json.loads(line) for line in lines]
+        return [{OLD_KEYS.get(key, key): value for key, value in row.items()} for row in rows]
     except OSError as error:
         raise CheckpointError(f"no metrics in {path}: give the folder of a run") from error
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is damaged ({error}): restore it or start a new run"
         ) from error

@@ -1,26 +1,27 @@
 """A run's folder: one process at a time, its metrics, and checkpoints to go on from."""
 
-import hashlib
 import os
 import shutil
+import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import filelock
 import torch
+from loguru import logger
+from tqdm import tqdm
 
 from gptlib.config import GPTConfig, TrainingConfig, to_toml
-from gptlib.data.shards import ShardWindows
-from gptlib.data.windows import Rows
+from gptlib.data.dataset import TokenDataset, fingerprint
 from gptlib.errors import CheckpointError, RunExists, RunInUse
 from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer
-from gptlib.training import parallel
+from gptlib.training import distributed
 from gptlib.training.checkpoint import (
     check_room,
     checkpoints,
@@ -30,12 +31,12 @@ from gptlib.training.checkpoint import (
     step_of,
 )
 from gptlib.training.metrics import FILE_NAME, MetricsLog, Row, best_validation, read_metrics
-from gptlib.training.precision import Precision
+from gptlib.training.step import Precision
 
 SETTINGS = "settings.toml"
 # How often a run is looked at does not change it, so a resumed run may look more or less often.
 INTERVALS = (
-    *("evaluate_every", "evaluate_batches", "sample_every", "layers_every"),
+    *("evaluate_every", "evaluate_batches", "sample_every", "log_layers_every"),
     *("checkpoint_every", "autosave_minutes"),
 )
 
@@ -47,7 +48,7 @@ class Run:
         folder: where it is kept; None keeps the metrics in memory and nothing else.
         model, optimizer, precision: what a checkpoint holds.
         config: the run's; a resumed run must have the same.
-        data: all windows that are trained or validated on, for their fingerprint.
+        data: all that is trained or validated on, for its fingerprint.
         tokenizer: kept in ``tokenizer/``.
 
     Raises:
@@ -61,16 +62,14 @@ class Run:
         optimizer: torch.optim.Optimizer,
         precision: Precision,
         config: TrainingConfig,
-        data: list[Rows],
+        data: list[TokenDataset],
         tokenizer: Tokenizer | None,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.model, self.optimizer, self.precision = model, optimizer, precision
         self.config, self.tokenizer = config, tokenizer
-        self.fingerprints = {
-            "data": fingerprint_of(data),
-            "tokenizer": tokenizer.fingerprint if tokenizer else None,
-        }
+        its = tokenizer.fingerprint if tokenizer else None
+        self.fingerprints = {"data": fingerprint(*data), "tokenizer": its}
         if self.folder:
             check_room(self.folder, model)
         self.log = MetricsLog(None)
@@ -80,7 +79,7 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from the folder, and remove what a killed one left; RunInUse."""
-        if self.folder is None or parallel.rank() > 0:
+        if self.folder is None or distributed.rank() > 0:
             yield
             return
         try:
@@ -93,11 +92,11 @@ class Run:
                 f"or give another folder"
             ) from error
 
-    def begin(self, about: Row, resume: bool) -> int:
+    def begin(self, info: Row, resume: bool) -> int:
         """Make ready to train: the run in the folder, or a new one.
 
         Args:
-            about: the first row of the metrics.
+            info: the first row of the metrics.
             resume: go on with what is in the folder, if there is a run.
 
         Returns:
@@ -107,8 +106,8 @@ class Run:
             RunExists: the folder holds a run and `resume` is False.
             CheckpointError: its checkpoints are damaged, or of other settings, data or model.
         """
-        self.environment, self.saved_at = about["environment"], time.monotonic()
-        parallel.wait()  # until the first process has removed what was left
+        self.environment, self.saved_at = info["environment"], time.monotonic()
+        distributed.barrier()  # until the first process has removed what was left
         found = checkpoints(self.folder) if self.folder else []
         if self.folder and (found or (self.folder / FILE_NAME).exists()) and not resume:
             raise RunExists(
@@ -116,16 +115,16 @@ class Run:
                 f"or give another folder"
             )
         rows = self.restore(self.folder) if self.folder and found else []
-        parallel.wait()  # nobody writes before everybody has read
-        first = parallel.rank() == 0
-        if self.folder and first:
+        distributed.barrier()  # nobody writes before everybody has read
+        folder = self.folder if distributed.rank() == 0 else None
+        if folder:
             if self.tokenizer and not found:
-                self.tokenizer.save(self.folder / "tokenizer")
-            with atomic_write(self.folder / SETTINGS, "w") as file:
+                self.tokenizer.save(folder / "tokenizer")
+            with atomic_write(folder / SETTINGS, "w") as file:
                 file.write(to_toml(self.config))
-        self.log = MetricsLog(self.folder if first else None, rows)
+        self.log = MetricsLog(folder, rows)
         if not found:
-            self.log.add(**about, fingerprints=self.fingerprints)
+            self.log.add(**info, fingerprints=self.fingerprints)
         return self.saved_step
 
     def restore(self, folder: Path) -> list[Row]:
@@ -150,9 +149,9 @@ class Run:
             warnings.warn(f"{folder}: {FILE_NAME} has lost rows: curves have a gap", stacklevel=2)
         then = state["environment"]
         changes = [
-            f"{name} {then.get(name)} → {now}"
-            for name, now in self.environment.items()
-            if then.get(name) != now
+            f"{name} {then.get(name)} → {value}"
+            for name, value in self.environment.items()
+            if then.get(name) != value
         ]
         if changes:  # the same result is promised, the same bits are not
             warnings.warn(
@@ -166,7 +165,7 @@ class Run:
 
     def save(self, step: int) -> None:
         """Write a checkpoint, unless there is no folder or this step has one."""
-        if self.folder is None or step == self.saved_step or parallel.rank() > 0:
+        if self.folder is None or step == self.saved_step or distributed.rank() > 0:
             return
         started = time.monotonic()
         self.log.flush()
@@ -182,7 +181,7 @@ class Run:
             "best_validation": best_loss,
             "metrics_rows": len(self.log.rows),
             "fingerprints": self.fingerprints,
-            "precision": self.precision.state(),
+            "precision": self.precision.scaler.state_dict(),
             "environment": self.environment,
         }
         save_checkpoint(self.folder, self.model, self.optimizer, state)
@@ -207,17 +206,6 @@ def remove_leftovers(run_folder: Path) -> None:
         left.unlink()
 
 
-def fingerprint_of(data: Iterable[Rows]) -> str:
-    """A sha256 of windows: of a tensor's content, of the hashes that shards have already."""
-    digest = hashlib.sha256()
-    for rows in data:
-        if isinstance(rows, ShardWindows):
-            digest.update(rows.fingerprint.encode())
-        else:
-            digest.update(rows[:].contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to go on with a run under other settings."""
     for name, value in now.items():
@@ -226,3 +214,21 @@ def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, A
                 f"{folder}: {what} {name} was {before.get(name)}, now {value}: "
                 f"go on with what the run began with, or begin another run"
             )
+
+
+@contextmanager
+def log_to(path: str | Path) -> Iterator[Callable[[str], None]]:
+    """A function for `Trainer(report=…)`: lines with their time in a file and above the bar."""
+    with suppress(ValueError):
+        logger.remove(0)  # loguru's first sink would say every line a second time
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:  # a path itself would be a template to loguru
+        sinks = [
+            logger.add(sink, format="{time:HH:mm:ss} {message}")
+            for sink in (file, lambda line: tqdm.write(line, sys.stderr, end=""))
+        ]
+        try:
+            yield logger.info
+        finally:
+            for sink in sinks:
+                logger.remove(sink)

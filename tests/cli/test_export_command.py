@@ -18,7 +18,7 @@ from gptlib import paths
 from gptlib.commands.runs import export
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
-from gptlib.data.windows import windows
+from gptlib.data.dataset import TokenDataset
 from gptlib.model import GPT
 from gptlib.pretrained.weights import import_model
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         steps=12, batch_size=2, learning_rate=0.5, min_learning_rate=0.5, warmup_steps=6,
         evaluate_every=3, evaluate_batches=2, checkpoint_every=3,
     )  # fmt: skip
-    parts = windows(ids[:2000], 32), windows(ids[2000:2400], 32)
+    parts = TokenDataset(ids[:2000], 32), TokenDataset(ids[2000:2400], 32)
     corpus = load_corpus("sample-darija")
     Trainer(GPT(config, seed=1), *parts, training, folder, tokenizer, corpus).train()
     return folder
@@ -100,7 +100,9 @@ def test_an_exported_folder_reads_back_as_the_same_model_and_writes_the_same_tex
 ) -> None:
     (before, tokenizer), (after, its_tokenizer) = load_model(run), import_model(out)
     assert tokenizer and its_tokenizer and its_tokenizer.fingerprint == tokenizer.fingerprint
-    assert torch.equal(after.head, before.head)  # the table without its spare rows
+    assert torch.equal(
+        after.lm_head_weight, before.lm_head_weight
+    )  # the table without its spare rows
     for name, tensor in before.state_dict().items():
         assert name == "token_embedding.weight" or torch.equal(after.state_dict()[name], tensor)
     for command in (["generate", "--prompt", PROMPT, "--temperature", 0], ["evaluate", TEXT]):

@@ -43,7 +43,7 @@ def kept_by_autograd(config: GPTConfig, batch_size: int, dtype: torch.dtype) -> 
         torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
         torch.autocast("cpu", dtype, enabled=dtype != torch.float32),
     ):
-        note(model.features(ids))  # handed on to the loss
+        note(model.hidden_states(ids))  # handed on to the loss
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 

@@ -39,7 +39,7 @@ def run(steps, clip_norm=1.0):
             }
         )
         if step % 3 == 0:
-            rows[-1]["layer_norms"] = {name: norm / 2**n for n, name in enumerate(LAYERS)}
+            rows[-1]["gradient_norms"] = {name: norm / 2**n for n, name in enumerate(LAYERS)}
     every = max(1, steps // 4)
     return rows + [{"step": s, "validation_loss": 6 + abs(s - 10)} for s in range(0, 21, every)]
 
@@ -159,7 +159,7 @@ def test_norms_stand_on_a_log_axis_with_the_limit_and_the_share_that_it_clips():
 def test_the_heat_map_holds_each_layers_norm_at_its_step():
     figure = plots.layer_heat_map(ROWS)
     picture = figure.axes[0].collections[0]
-    norms = [row["layer_norms"] for row in ROWS if "layer_norms" in row]
+    norms = [row["gradient_norms"] for row in ROWS if "gradient_norms" in row]
     assert picture.get_array().tolist() == [[row[name] for row in norms] for name in LAYERS]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(LAYERS)
     sides = picture.get_coordinates()[0, :, 0]
@@ -169,7 +169,7 @@ def test_the_heat_map_holds_each_layers_norm_at_its_step():
 
 def test_a_layer_without_gradient_is_white_and_48_blocks_do_not_write_over_each_other():
     deep = {f"block {n}": 0.0 if n == 3 else n + 1.0 for n in range(48)}
-    figure = plots.layer_heat_map([{}, {"step": 0, "layer_norms": deep}])
+    figure = plots.layer_heat_map([{}, {"step": 0, "gradient_norms": deep}])
     axes = figure.axes[0]
     figure.canvas.draw()
     colors = axes.collections[0].get_facecolors()
@@ -247,7 +247,7 @@ def test_every_figure_is_labelled_and_nothing_is_clipped_or_covered(draw, rows):
         (lambda rows: over_band(rows, RECORDING), without("loss"), "'loss'"),
         (lambda rows: plots.loss_curves(rows, x="hours"), ROWS, "'steps' or 'tokens'"),
         (lambda rows: plots.compare({"a": rows}), ROWS, "1 runs: draw 2 to 7"),
-        (plots.layer_heat_map, [{"step": 0, "layer_norms": {"block 1": 0.0}}], "gradient is zero"),
+        (plots.layer_heat_map, [{"step": 0, "gradient_norms": {"block 1": 0}}], "gradient is zero"),
         (lambda rows: plots.save_all(rows, "a"), [{"model": {}}], "nothing to draw yet"),
         (lambda rows: plots.save_all(rows, "a", "bmp"), ROWS, r"use \.png, \.pdf or \.svg"),
     ],

@@ -4,6 +4,7 @@ import math
 import time
 import tomllib
 from dataclasses import fields
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -11,19 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptlib.config import PRESETS, GPTConfig, TrainingConfig, load_training_config, to_toml
-from gptlib.data.batches import epoch_order
+from gptlib.data.dataset import TokenDataset, epoch_order
 from gptlib.errors import ConfigError
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
-from gptlib.training.schedule import learning_rate_of
-from gptlib.training.trainer import Trainer
+from gptlib.training import Trainer, learning_rate_of
 
 TOKENIZER = CharacterTokenizer.train("abcdefgh")
 TINY = GPTConfig(
     vocab_size=TOKENIZER.vocab_size, context_length=4, n_layers=1, n_heads=1, width=4, dropout=0.0
 )
 GENERATOR = torch.Generator().manual_seed(0)
-IDS = torch.randint(0, TOKENIZER.vocab_size, (2, 2_000, 4), generator=GENERATOR)
+DATA = TokenDataset(torch.randint(TOKENIZER.vocab_size, (8_001,), generator=GENERATOR), 4)
 
 
 # The numbers of the systems that this course stands for
@@ -170,7 +170,7 @@ def test_a_budget_in_tokens_is_used_up_and_not_exceeded(batch_size, accumulation
 
 def trainer(config, run_folder=None, model=None):
     model = model or GPT(TINY, seed=0)
-    return Trainer(model, tuple(IDS), tuple(IDS), config, run_folder, TOKENIZER)
+    return Trainer(model, DATA, DATA, config, run_folder, TOKENIZER)
 
 
 def row_of(trained, step):
@@ -180,11 +180,18 @@ def row_of(trained, step):
     return trained.run.log.rows[-1]
 
 
+def batches_of(trained):
+    """The micro-batches of the first step."""
+    with patch("gptlib.training.trainer.training_step", return_value={"loss": 1.0}) as step:
+        trained.update()
+    return step.call_args.args[2]
+
+
 def looked_at(trained, step, key):
     """Whether a look at a step leaves a row with a key."""
     trained.run.log.rows.clear()
     trained.step = step
-    trained.look()
+    trained.evaluate_and_save()
     return any(key in row for row in trained.run.log.rows)
 
 
@@ -198,11 +205,11 @@ def steps(config, folder):
 
 
 def batch_size(config, folder):
-    assert trainer(config).batches.at(0)[0].shape == (config.batch_size, 4)
+    assert batches_of(trainer(config))[0][0].shape == (config.batch_size, 4)
 
 
 def accumulation(config, folder):
-    places = trainer(config).places()
+    places = trainer(config).batch_positions()
     assert places == [number * config.batch_size for number in range(config.accumulation)]
 
 
@@ -266,8 +273,8 @@ def evaluate_every(config, folder):
 
 
 def evaluate_batches(config, folder):
-    wanted = config.evaluate_batches * config.batch_size or len(IDS[0])
-    assert len(trainer(config).validation[0]) == wanted
+    wanted = config.evaluate_batches * config.batch_size or len(DATA)
+    assert len(trainer(config).validation_data) == wanted
 
 
 def sample_every(config, folder):
@@ -291,16 +298,16 @@ def autosave_minutes(config, folder):
     assert run.overdue()
 
 
-def layers_every(config, folder):
-    assert "layer_norms" not in row_of(trainer(config), 4)
-    row = row_of(trainer(config.with_changes(layers_every=4)), 4)
-    total = math.hypot(*row["layer_norms"].values())
+def log_layers_every(config, folder):
+    assert "gradient_norms" not in row_of(trainer(config), 4)
+    row = row_of(trainer(config.with_changes(log_layers_every=4)), 4)
+    total = math.hypot(*row["gradient_norms"].values())
     assert total == pytest.approx(row["gradient_norm"], rel=1e-5)
 
 
 def seed(config, folder):
-    places = epoch_order(len(IDS[0]), config.seed, 0)[: config.batch_size]
-    assert torch.equal(trainer(config).batches.at(0)[0], IDS[0][places])
+    rows = epoch_order(len(DATA), config.seed, 0)[: config.batch_size]
+    assert torch.equal(batches_of(trainer(config))[0][0], DATA[rows][0])
 
 
 EFFECTS = [
@@ -315,7 +322,7 @@ EFFECTS = [
         evaluate_every,
         evaluate_batches,
     ),
-    *(sample_every, checkpoint_every, autosave_minutes, layers_every, seed),
+    *(sample_every, checkpoint_every, autosave_minutes, log_layers_every, seed),
 ]
 
 

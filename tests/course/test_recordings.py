@@ -24,10 +24,9 @@ from gptcourse.reference_runs import record as command
 from gptcourse.reference_runs.band import Deviation, deviation, different_settings, widened
 from gptcourse.reference_runs.recording import points
 from gptlib.config import GPTConfig, TrainingConfig
-from gptlib.data.batches import Batches
 from gptlib.data.corpora import load_corpus
+from gptlib.data.dataset import TokenDataset
 from gptlib.data.split import split
-from gptlib.data.windows import windows
 from gptlib.errors import ConfigError, GPTLibError
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
@@ -279,7 +278,7 @@ def test_a_curve_is_unusual_if_more_than_a_tenth_of_its_points_lie_outside():
 
 STORY = load_corpus("sample-story")
 ALPHABET = CharacterTokenizer.train(STORY.text)
-DATA = [windows(ALPHABET.encode(part[0]), 16) for part in split(STORY)]
+DATA = [TokenDataset(ALPHABET.encode(part[0]), 16) for part in split(STORY)]
 TINY = GPTConfig(
     vocab_size=ALPHABET.vocab_size, context_length=16, n_layers=1, n_heads=2, width=16, dropout=0.0
 )
@@ -327,16 +326,16 @@ def test_a_missing_warm_up_is_found(recording):
 
 
 def test_an_order_that_never_gets_on_is_found(recording, monkeypatch):
-    at = Batches.at
-    monkeypatch.setattr(Batches, "at", lambda self, position: at(self, 0))
+    first = DATA[0].get_batch(0, PLAN.batch_size, 4)
+    monkeypatch.setattr(TokenDataset, "get_batch", lambda *_: first)
     assert verdict(train(4), recording).startswith("Your curve is unusual: ")
 
 
 def test_a_bundled_recording_begins_as_todays_code_does():
     recorded = load_recording("09-sample-story")
     assert ALPHABET.name == recorded.tokenizer
-    data = [windows(ALPHABET.encode(part[0]), 64) for part in split(STORY)]
-    config = TrainingConfig.from_dict(recorded.training).with_changes(layers_every=0)
+    data = [TokenDataset(ALPHABET.encode(part[0]), 64) for part in split(STORY)]
+    config = TrainingConfig.from_dict(recorded.training).with_changes(log_layers_every=0)
     model = GPT(GPTConfig.from_dict(recorded.model), seed=config.seed)
     one = trainer.Trainer(model, *data, config, tokenizer=ALPHABET, corpus=STORY)
     rows = one.train(until=2 * recorded.block)

@@ -32,7 +32,7 @@ class Speller(torch.nn.Module):
         super().__init__()
         self.config, self.ids = GPTConfig(vocab_size, 64, n_layers=1, n_heads=1, width=4), ids
 
-    def features(self, ids):
+    def hidden_states(self, ids):
         assert not torch.is_grad_enabled()  # no graph is kept while generating
         return torch.full((*ids.shape, 1), ids.shape[1] - 1)  # (B, T, 1): which one is due
 

@@ -9,7 +9,7 @@ from transformers_twin import random_ids
 
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
-from gptlib.data.windows import windows
+from gptlib.data.dataset import TokenDataset
 from gptlib.errors import ConfigError
 from gptlib.generation import generate, token_log_probs
 from gptlib.inference import Int8Linear, PackedLinear, prepare_for_inference
@@ -74,11 +74,11 @@ def test_int8_keeps_the_perplexity_of_a_trained_model_within_a_hundredth():
     config = GPTConfig(tokenizer.vocab_size, 32, n_layers=4, n_heads=2, width=48, dropout=0.0)
     model = GPT(config, seed=0).train()
     optimizer = make_optimizer(model, TrainingConfig())
-    x, y = windows(ids[:-600], 32, 32)
+    data = TokenDataset(ids[:-600], 32)
     generator = torch.Generator().manual_seed(0)
     for _ in range(120):
-        rows = torch.randint(len(x), (16,), generator=generator)
-        training_step(model, optimizer, [(x[rows], y[rows])], 3e-3, clip_norm=1.0)
+        rows = torch.randint(len(data), (16,), generator=generator)
+        training_step(model, optimizer, [data[rows]], 3e-3, clip_norm=1.0)
     unseen = ids[None, -600:]
     exact = -token_log_probs(model.eval(), unseen).mean()
     assert exact < 2.7  # it has learned: a guess among the characters costs more than 4

@@ -21,7 +21,7 @@ TWO_REFILLS = CONTEXT + 2 * (CONTEXT // 2) + 2  # tokens of a text that moves it
 def last_logits(model, ids):
     """The logits (B, V) after a text (B, T) of any length."""
     with torch.no_grad():
-        return model.logits(model.features(context_window(ids, CONTEXT))[:, -1])
+        return model.logits(model.hidden_states(context_window(ids, CONTEXT))[:, -1])
 
 
 def assert_same(cached, model, ids):
@@ -103,7 +103,7 @@ def test_rows_that_part_are_read_again_where_the_first_of_them_parts(model):
     assert_same(cached, model, ids)
     ids[1, 5] = (ids[1, 5] + 1) % 61  # in place: what the cache remembers must not follow
     assert_same(cached, model, ids)
-    assert cached.features(ids).shape[1] == 1  # the same text once more costs one position
+    assert cached.hidden_states(ids).shape[1] == 1  # the same text once more costs one position
 
 
 def test_an_interrupted_pass_leaves_nothing_that_is_trusted(model, monkeypatch):
@@ -116,7 +116,7 @@ def test_an_interrupted_pass_leaves_nothing_that_is_trusted(model, monkeypatch):
     other[0, 3:] = (other[0, 3:] + 1) % 61
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(model.blocks[0].mlp, "forward", interrupted)
-        cached.features(other)  # the first layer's cache has been written over
+        cached.hidden_states(other)  # the first layer's cache has been written over
     assert_same(cached, model, first)
 
 
@@ -132,7 +132,7 @@ def test_room_is_made_once_for_a_whole_context(model):
     cached, places = CachedGPT(model), set()
     ids = random_ids(model.config, 2, CONTEXT)
     for T in range(1, CONTEXT + 1):
-        cached.features(ids[:, :T])
+        cached.hidden_states(ids[:, :T])
         places.add(cached.caches[0].data_ptr())
         assert [cache.shape for cache in cached.caches] == [(2, 2, 2, CONTEXT, 8)] * 2
     assert len(places) == 1
@@ -148,9 +148,9 @@ def test_the_mode_comes_from_the_model_and_dropout_is_off_while_generating(model
 
 def test_ids_that_the_model_would_refuse_are_refused(model):
     with pytest.raises(TokenOutOfRange, match="token id 61 is outside"):
-        CachedGPT(model).features(torch.tensor([[1, 61]]))
+        CachedGPT(model).hidden_states(torch.tensor([[1, 61]]))
     with pytest.raises(PromptError, match="13 tokens but the model's context is 12"):
-        CachedGPT(model).features(torch.zeros(1, CONTEXT + 1, dtype=torch.long))
+        CachedGPT(model).hidden_states(torch.zeros(1, CONTEXT + 1, dtype=torch.long))
 
 
 def test_spare_rows_of_the_table_are_not_scored(make_model):

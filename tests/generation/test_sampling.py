@@ -175,8 +175,8 @@ def test_a_high_penalty_never_repeats_a_token_and_counts_the_prompt(model):
     class AlwaysTheSame(GPT):
         """Scores above 0, the same after every text; dividing by 1e6 sends one to the end."""
 
-        def logits(self, features):
-            return torch.arange(61.0).roll(4).flip(0).expand(*features.shape[:-1], 61) + 1
+        def logits(self, hidden_states):
+            return torch.arange(61.0).roll(4).flip(0).expand(*hidden_states.shape[:-1], 61) + 1
 
     for penalty, longest in ((1e6, 23), (1.0, 4)):
         chosen = {"temperature": 0, "repetition_penalty": penalty}

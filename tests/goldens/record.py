@@ -35,8 +35,8 @@ from gptcourse.exercises.checks import judge, sentence
 from gptlib.tokenizer import BPETokenizer, CharacterTokenizer, load_tokenizer
 from gptlib.training.checkpoint import load_model
 
-NEW_NAMES = {"layer_norms": "layer_norms"}  # keys of the metrics: as recorded → as they are now
-LAYERS_EVERY = "--layers-every"
+NEW_NAMES = {"layer_norms": "gradient_norms"}  # keys of the metrics: as recorded → as they are now
+LAYERS_EVERY = "--log-layers-every"
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "data"

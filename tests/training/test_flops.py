@@ -1,4 +1,7 @@
-"""Claims on the arithmetic of a token and on utilisation."""
+"""Claims on the arithmetic of a token, on utilization, and on the record of memory."""
+
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,12 +13,14 @@ from gptlib.model import GPT
 from gptlib.training import flops
 from gptlib.training.flops import (
     BACKWARD,
+    GPUS,
+    find_gpu,
     flops_per_token,
     forward_flops,
     peak_flops,
+    peak_memory,
     throughput,
 )
-from gptlib.training.gpus import GPUS, find_gpu
 
 GPT2 = GPTConfig.named("gpt2")
 SHAPES = [
@@ -134,3 +139,40 @@ def test_measuring_this_machine_draws_no_random_number_and_happens_once(monkeypa
     assert found > 1e8 and source == "measured by a matrix product"
     monkeypatch.setattr(flops, "measured_flops", lambda device, dtype: 0.0)
     assert peak_flops(torch.device("cpu"), torch.float32)[0] == found
+
+
+# Memory
+
+MEGABYTE = 2**20
+
+
+def printed(program: str) -> list[int]:
+    """The numbers that a program prints in a process of its own; `peak()` is its record."""
+    lines = "from torch import device, ones\nfrom gptlib.training import peak_memory\n"
+    lines += "peak = lambda: peak_memory(device('cpu'))\n"
+    command = [sys.executable, "-c", lines + program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [int(word) for word in done.stdout.split()]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no such record")
+def test_the_peak_rises_by_what_is_taken_and_stays_when_it_is_given_back():
+    before, risen, after = printed(
+        "print(peak()); held = ones(100 * 2**18); print(peak()); del held; print(peak())"
+    )
+    assert 95 < (risen - before) / MEGABYTE < 110  # 100 MiB of ones
+    assert 95 < (after - before) / MEGABYTE < 110
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no such record")
+def test_a_new_process_does_not_begin_with_the_peak_of_the_one_that_started_it():
+    (alone,) = printed("print(peak())")  # what importing torch takes, whatever its build
+    here = peak_memory(torch.device("cpu"))
+    held = torch.ones(500 * 2**18)  # 500 MiB here, and only here
+    assert peak_memory(torch.device("cpu")) > max(here, held.nbytes)
+    assert printed("print(peak())")[0] == pytest.approx(alone, abs=100 * MEGABYTE)
+
+
+def test_a_cuda_device_tells_of_its_tensors_only(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 123)
+    assert peak_memory(torch.device("cuda:0")) == 123

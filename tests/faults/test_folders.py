@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from damage import NO_OBJECT, mutations, rewrite
+from damage import NO_OBJECT, rewrite
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
@@ -185,7 +185,7 @@ for limit in (0, 1, 30_000, 50_000, 99_999):
 
 
 def test_a_disk_that_fills_up_in_the_middle_of_any_file(tmp_path):
-    script = FULL_DISK.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "folder"))
+    script = FULL_DISK.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path / "folder"))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     lines = done.stdout.splitlines()
     assert (done.stderr, len(lines)) == ("", 5)
@@ -200,13 +200,6 @@ def refused(folder, words):
     with pytest.raises(Damaged, match=words) as caught:
         read(folder)
     assert "\n" not in str(caught.value)
-
-
-def test_each_of_two_hundred_mutations_is_refused_and_named(tmp_path):
-    folder = write(tmp_path / "folder")
-    for file, _ in mutations(folder, [*NAMES, "list.json"]):
-        refused(folder, file)
-    assert read(folder)
 
 
 @pytest.mark.parametrize("file", [*NAMES, "list.json"])

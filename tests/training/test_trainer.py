@@ -1,22 +1,32 @@
-"""The trainer: one step equals a hand-written one, and looking at a run changes nothing in it."""
+"""The trainer: it goes on as if it had never stopped, and looking at a run changes nothing."""
 
 import json
 import math
 
 import pytest
 import torch
-from small_run import TINY, TOKENIZER, TRAIN, VALIDATION
-from torch.nn import functional as F
+from small_run import CONFIG as TWICE
+from small_run import TINY, TOKENIZER, TRAIN, VALIDATION, trainer_of
 
 from gptlib.config import GPTConfig, TrainingConfig
-from gptlib.errors import CheckpointError, ConfigError, RunExists, TokenOutOfRange, TrainingDiverged
+from gptlib.data.dataset import TokenDataset
+from gptlib.errors import (
+    CheckpointError,
+    ConfigError,
+    OutOfMemory,
+    ProcessLost,
+    RunExists,
+    RunInUse,
+    TokenOutOfRange,
+    TrainingDiverged,
+)
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training.checkpoint import checkpoints, load_checkpoint, step_of
 from gptlib.training.metrics import best_validation, curve, read_metrics
-from gptlib.training.progress import log_to, progress_bar
-from gptlib.training.step import training_step
-from gptlib.training.trainer import Trainer
+from gptlib.training.run import log_to
+from gptlib.training.step import explained
+from gptlib.training.trainer import Trainer, progress_bar
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,54 +58,6 @@ def losses(rows):
     return curve(rows, "loss")[1]
 
 
-# One step
-
-
-def test_a_step_equals_a_hand_written_one():
-    model, twin = GPT(TINY, seed=1).eval(), GPT(TINY, seed=1).eval()
-    x, y = TRAIN[0][:4], TRAIN[1][:4]
-    row = training_step(model, torch.optim.SGD(model.parameters(), lr=9.0), [(x, y)], 0.5, 0.1)
-    loss = F.cross_entropy(twin(x).flatten(0, 1), y.flatten())
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.1)
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            parameter -= 0.5 * parameter.grad
-    assert row["loss"] == pytest.approx(loss.item())
-    assert row["gradient_norm"] == pytest.approx(norm.item()) and row["clipped_norm"] == 0.1
-    for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
-        assert torch.allclose(mine, other, atol=1e-6)
-
-
-def test_two_micro_batches_of_two_give_the_step_of_a_batch_of_four():
-    model, twin = GPT(TINY, seed=1).eval(), GPT(TINY, seed=1).eval()
-    x, y = TRAIN[0][:4], TRAIN[1][:4]
-    halves = [(x[:2], y[:2]), (x[2:], y[2:])]
-    one = training_step(model, torch.optim.SGD(model.parameters()), [(x, y)], 0.5, 9.0)
-    two = training_step(twin, torch.optim.SGD(twin.parameters()), halves, 0.5, 9.0)
-    assert one == pytest.approx(two)  # the true mean loss, not half of it
-    for mine, other in zip(model.parameters(), twin.parameters(), strict=True):
-        assert torch.allclose(mine, other, atol=1e-6)
-
-
-def test_gradients_of_the_step_before_are_forgotten():
-    model = GPT(TINY, seed=1).eval()
-    optimizer = torch.optim.SGD(model.parameters())
-    batch = [(TRAIN[0][:4], TRAIN[1][:4])]
-    norms = [training_step(model, optimizer, batch, 0.0, 9.0)["gradient_norm"] for _ in range(3)]
-    assert norms[0] == norms[1] == norms[2]
-
-
-def test_a_gradient_that_is_not_finite_stops_before_the_parameters_change():
-    trained = trainer()
-    trained.train(until=3)
-    trained.model.blocks[0].ln_1.bias.register_hook(lambda gradient: gradient * math.nan)
-    before = [p.clone() for p in trained.model.parameters()]
-    with pytest.raises(TrainingDiverged, match=r"step 3: .* blocks\.0\.ln_1\.bias is not finite"):
-        trained.train()
-    assert equal(before, trained.model.parameters())
-
-
 # The loop
 
 
@@ -110,6 +72,8 @@ def test_rows_say_what_happened():
     rows = trainer(accumulation=2).train()
     assert [row["step"] for row in rows if "loss" in row] == list(range(10))
     assert curve(rows, "validation_loss")[0] == [0, 5, 10]
+    assert curve(trainer(evaluate_every=4).train(), "validation_loss")[0] == [0, 4, 8, 10]
+    assert curve(rows, "learning_rate")[1][:2] == [0.5e-2, 1e-2]
     first = next(row for row in rows if "loss" in row)
     assert first["tokens"] == 4 * 2 * 8
     assert first["tokens_per_second"] == pytest.approx(first["tokens"] / first["seconds"])
@@ -117,23 +81,14 @@ def test_rows_say_what_happened():
     assert rows[0]["device"] == "cpu" and rows[0]["dtype"] == "float32"
 
 
-def test_the_learning_rate_follows_the_schedule():
-    rates = curve(trainer().train(), "learning_rate")[1]
-    assert rates[:2] == [0.5e-2, 1e-2] and rates[-1] < rates[2]
-
-
-def test_the_last_step_is_validated_whatever_the_interval():
-    assert curve(trainer(evaluate_every=4).train(), "validation_loss")[0] == [0, 4, 8, 10]
-
-
 def test_an_epoch_sees_every_window_once():
     seen = []
-    run = trainer(data=tuple(t[:36] for t in TRAIN), batch_size=2, accumulation=2)
+    run = trainer(data=TRAIN.subset(range(36)), batch_size=2, accumulation=2)
     for step in range(9):
         run.step = step
-        batches = [run.batches.at(place) for place in run.places()]
+        batches = [run.training_data.get_batch(place, 2, 42) for place in run.batch_positions()]
         seen += [tuple(row.tolist()) for x, _ in batches for row in x]
-    assert sorted(seen) == sorted(tuple(row.tolist()) for row in TRAIN[0][:36])
+    assert sorted(seen) == sorted(tuple(row.tolist()) for row in TRAIN[:36][0])
 
 
 LOOKS = [
@@ -142,7 +97,7 @@ LOOKS = [
     {"sample_every": 1},
     {"checkpoint_every": 1},
     {"autosave_minutes": 1e-9},
-    {"layers_every": 1},
+    {"log_layers_every": 1},
     {"report": 1},
 ]
 
@@ -156,31 +111,6 @@ def test_looking_at_a_run_changes_nothing_in_it(changes, tmp_path):
     watched = trainer(tmp_path / "run", **changes)
     assert losses(watched.train()) == expected[0]
     assert equal(digest(watched), expected[1])
-
-
-FIELDS = {
-    "steps": 9,
-    "batch_size": 3,
-    "accumulation": 2,
-    "learning_rate": 2e-2,
-    "min_learning_rate": 5e-3,
-    "warmup_steps": 3,
-    "weight_decay": 0.9,
-    "betas": (0.5, 0.6),
-    "clip_norm": 0.01,
-    "seed": 8,
-    "evaluate_every": 3,
-    "sample_every": 5,
-}
-
-
-@pytest.mark.parametrize("field", FIELDS)
-def test_every_setting_takes_effect(field):
-    def outcome(**changes):
-        rows = trainer(**changes).train()
-        return [row.get("loss") or row.get("validation_loss") for row in rows[1:]]
-
-    assert outcome(**{field: FIELDS[field]}) != outcome()
 
 
 def test_samples_continue_the_validation_text():
@@ -213,13 +143,6 @@ def test_reports_are_lines_for_people():
     assert all("\n" not in line for line in lines)
 
 
-def test_ids_outside_the_vocabulary_are_refused_before_training():
-    x, y = TRAIN[0].clone(), TRAIN[1].clone()
-    y[3, 2] = TINY.vocab_size
-    with pytest.raises(TokenOutOfRange, match=f"token id {TINY.vocab_size}"):
-        trainer(data=(x, y))
-
-
 def test_samples_without_a_tokenizer_are_refused():
     with pytest.raises(ConfigError, match="sample_every needs a tokenizer"):
         trainer(tokenizer=None, sample_every=1)
@@ -248,17 +171,6 @@ def without_times(rows):
     return [{name: v for name, v in row.items() if name not in MEASURED} for row in rows]
 
 
-def test_a_pause_in_one_session_changes_nothing():
-    whole = trainer()
-    whole.train()
-    expected = digest(whole)
-    paused = trainer()
-    paused.train(until=4)
-    torch.manual_seed(99)
-    paused.train()
-    assert equal(digest(paused), expected)
-
-
 def test_metrics_written_after_the_checkpoint_are_cut_off(tmp_path):
     rows = trainer(tmp_path / "whole").train()
     trainer(tmp_path / "run").train(until=5)
@@ -268,14 +180,6 @@ def test_metrics_written_after_the_checkpoint_are_cut_off(tmp_path):
     assert without_times(resumed) == without_times(rows)
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_again(tmp_path):
-    trainer(tmp_path / "run").train(until=5)
-    (tmp_path / "run" / "checkpoints" / "step-00000005").rename(tmp_path / "gone")
-    rows = trainer(tmp_path / "run").train(resume=True)
-    assert losses(rows) == losses(trainer().train())
-    assert sum("model" in row for row in read_metrics(tmp_path / "run")) == 1
-
-
 def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path, monkeypatch):
     losses = iter([9.0, 3.0, 1.0, 2.0, 2.0, 2.0])
     monkeypatch.setattr("gptlib.training.trainer.evaluate", lambda *_: next(losses))
@@ -283,14 +187,6 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path, monkeypatch):
     kept = [step_of(folder) for folder in checkpoints(tmp_path / "run")]
     assert kept == [4, 5, 10]  # step 4 was the best; step 2 was, until then
     assert load_checkpoint(tmp_path / "run").state["best_step"] == 4
-
-
-def test_a_best_step_without_a_checkpoint_protects_none(tmp_path, monkeypatch):
-    losses = iter([9.0, 3.0, 1.0, 2.0, 2.0, 2.0])
-    monkeypatch.setattr("gptlib.training.trainer.evaluate", lambda *_: next(losses))
-    trainer(tmp_path / "run", evaluate_every=2).train()
-    state = load_checkpoint(tmp_path / "run").state
-    assert (state["best_step"], state["best_validation"]) == (10, 2.0)
 
 
 def test_metrics_that_lost_rows_are_a_warning(tmp_path):
@@ -319,7 +215,7 @@ def test_a_folder_with_a_run_is_not_trained_over(tmp_path):
     [
         ({"seed": 8}, "training seed was 42, now 8"),
         ({"steps": 20}, "training steps was 10, now 20"),
-        ({"data": (TRAIN[0][:30], TRAIN[1][:30])}, "fingerprint of data"),
+        ({"data": TRAIN.subset(range(30))}, "fingerprint of data"),
         ({"tokenizer": None}, "fingerprint of tokenizer"),
         ({"model": GPT(GPTConfig.from_dict({**TINY.to_dict(), "width": 4}))}, "model width"),
     ],
@@ -342,17 +238,19 @@ def test_a_resumed_run_may_look_more_often(tmp_path):
 # What is kept
 
 
-def test_metrics_are_one_json_object_a_line(tmp_path):
-    rows = trainer(tmp_path / "run").train()
-    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == json.loads(json.dumps(rows))
+def test_metrics_are_one_json_object_a_line_and_old_keys_are_read(tmp_path):
+    rows, file = trainer(tmp_path / "run").train(), tmp_path / "run" / "metrics.jsonl"
+    assert [json.loads(line) for line in file.read_text().splitlines()] == rows
+    with file.open("a") as out:
+        out.write('{"step": 10, "layer_norms": {"block 1": 2.0}}\n')
+    assert read_metrics(file)[-1] == {"step": 10, "gradient_norms": {"block 1": 2.0}}
 
 
-def test_damaged_metrics_are_named(tmp_path):
-    with pytest.raises(CheckpointError, match="no metrics in"):
-        read_metrics(tmp_path)
-    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n{"st\n{"step": 2}\n')
-    with pytest.raises(CheckpointError, match="is damaged"):
+@pytest.mark.parametrize("content", [None, '{"step": 0}\n{"st\n{"step": 2}\n', "7\n8\n"])
+def test_damaged_metrics_are_named(tmp_path, content):
+    if content:
+        (tmp_path / "metrics.jsonl").write_text(content)
+    with pytest.raises(CheckpointError, match="is damaged" if content else "no metrics in"):
         read_metrics(tmp_path)
 
 
@@ -371,8 +269,110 @@ def test_the_progress_bar_is_silent_under_ci(monkeypatch, capsys):
 
 
 def test_log_lines_go_to_a_file_and_the_terminal(tmp_path, capsys):
-    with log_to(tmp_path / "run.log") as report:
-        report("step 0: fine")
-    report("after the end")
-    assert (tmp_path / "run.log").read_text().count("\n") == 1
-    assert capsys.readouterr().err.count("step 0: fine") == 1
+    path = tmp_path / "{a} new {time} run" / "run.log"
+    with log_to(path) as report:
+        report("step 0: {fine}")
+    assert path.read_text().count("\n") == 1
+    assert capsys.readouterr().err.count("step 0: {fine}") == 1
+
+
+# What goes wrong is named, and nothing is lost
+
+
+def at_step(number, monkeypatch, action):
+    """Let the loss of one step be what an action makes of it."""
+    forward, calls = GPT.forward, []
+
+    def loss(model, ids, targets=None):
+        value = forward(model, ids, targets)
+        calls.extend([1] * model.training)  # validation does not count
+        due = model.training and len(calls) == number * TWICE.accumulation + 1
+        return action(value) if due else value
+
+    monkeypatch.setattr(GPT, "forward", loss)
+
+
+def fail(error):
+    def action(value):
+        raise error
+
+    return action
+
+
+def stopped_by(trained, error, message):
+    """Train to step 7, then into the trouble; the parameters must be those of step 7."""
+    trained.train(until=7)
+    before = [p.clone() for p in trained.model.parameters()]
+    with pytest.raises(error, match=message):
+        trained.train()
+    assert equal(before, trained.model.parameters())
+
+
+def test_a_loss_that_is_nan_names_its_step(monkeypatch):
+    at_step(7, monkeypatch, lambda value: value * math.nan)
+    stopped_by(trainer_of(None, TWICE), TrainingDiverged, "step 7: the loss is nan: lower")
+
+
+def test_one_gradient_that_is_nan_names_its_step_and_tensor():
+    trained = trainer_of(None, TWICE)
+    spoil = trained.model.blocks[1].mlp.expand.weight.register_hook
+
+    def nan_at_step_7(gradient):
+        return gradient * math.nan if trained.step == 7 else gradient
+
+    spoil(nan_at_step_7)
+    stopped_by(trained, TrainingDiverged, r"step 7: .* blocks\.1\.mlp\.expand\.weight is not")
+
+
+def test_an_id_outside_the_vocabulary_stops_before_anything_is_written(tmp_path):
+    data = TokenDataset([*range(8), TINY.vocab_size], 8)
+    with pytest.raises(TokenOutOfRange, match=f"token id {TINY.vocab_size} is outside"):
+        Trainer(GPT(TINY), data, VALIDATION, TWICE, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu", "python"])
+def test_out_of_memory_is_advice_with_numbers_and_the_checkpoint_stands(
+    monkeypatch, tmp_path, error
+):
+    at_step(7, monkeypatch, fail(error))
+    trained = trainer_of(tmp_path / "run", TWICE)
+    with pytest.raises(OutOfMemory) as caught:
+        trained.train()
+    assert str(caught.value) == (
+        "step 7 ran out of memory with 4 windows of 8 tokens at a time: --batch-size 2 "
+        "--accumulation 4 takes steps of the same size with half of them at a time; "
+        "the checkpoint of step 5 is intact"
+    )
+    assert load_checkpoint(tmp_path / "run").state["step"] == 5
+
+
+def test_where_a_batch_cannot_shrink_the_context_can(monkeypatch):
+    at_step(0, monkeypatch, fail(MEMORY[0]))
+    with pytest.raises(OutOfMemory, match=r"--context-length 4\) or .*; none was saved"):
+        trainer_of(None, TWICE.with_changes(batch_size=1)).train()
+
+
+def test_a_lost_process_is_named_where_there_are_several(monkeypatch):
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+    with pytest.raises(RuntimeError, match="closed by peer"), explained(7, TWICE, 8, 5):
+        raise lost  # alone, it is something else
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    message = r"step 7: another process has ended: .* step 5 is intact"
+    with pytest.raises(ProcessLost, match=message), explained(7, TWICE, 8, 5):
+        raise lost
+
+
+def test_a_folder_is_trained_in_by_one_process_at_a_time(tmp_path):
+    first, second = (trainer_of(tmp_path / "run", TWICE) for _ in range(2))
+    with first.run.locked(), pytest.raises(RunInUse, match="by another process: wait for it"):
+        second.train(resume=True)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    second.train(until=1)
