@@ -2,7 +2,7 @@
 
 The files stand in the order of the course; each imports only from those before it::
 
-    errors, paths, files, config, environment   the ground
+    errors, files, config, environment          the ground
     tokenizer                                   text → token ids          notebook 01
     attention, block, model                     token ids → logits        notebooks 02–04
     generation                                  logits → text             notebook 04

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data import corpora
 from gptlib.data.corpora import CORPORA, Corpus, load_corpus
 from gptlib.data.reading import read_documents
@@ -227,7 +227,7 @@ def test_a_folder_without_text_is_named(tmp_path):
 
 
 def test_the_readme_tells_of_every_corpus():
-    readme = (paths.SAMPLES / "README.md").read_text(encoding="utf-8")
+    readme = (environment.SAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in readme for name in CORPORA)
-    for sample in paths.SAMPLES.iterdir():
+    for sample in environment.SAMPLES.iterdir():
         assert sample.name == "README.md" or sample.name in readme

@@ -389,7 +389,7 @@ def test_a_check_that_runs_on_says_so_once_and_ends_as_ever(capsys, monkeypatch)
     monkeypatch.setattr(exercise_file, "PATIENCE", 0.05)
     check.merge_heads(lambda *_: time.sleep(0.1) or 1)
     assert "still running" not in capsys.readouterr().out  # outputs that are compared stay quiet
-    monkeypatch.setattr("gptlib.paths.quiet", lambda: False)
+    monkeypatch.setattr("gptlib.environment.quiet", lambda: False)
     check.merge_heads(lambda *_: time.sleep(0.1) or 1)
     first, second = capsys.readouterr().out.split("\n", 1)
     assert first == (

@@ -19,7 +19,7 @@ from hub_server import Hub, table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data import hub_texts
 from gptlib.data.corpora import load_corpus, stream_corpus
 from gptlib.data.hub import silence_of
@@ -469,6 +469,6 @@ def test_a_language_or_a_number_that_means_nothing_is_refused() -> None:
 
 
 def test_the_readme_tells_of_every_named_data_set() -> None:
-    readme = (paths.SAMPLES / "README.md").read_text(encoding="utf-8")
+    readme = (environment.SAMPLES / "README.md").read_text(encoding="utf-8")
     for name, text in hub_texts.NAMED.items():
         assert f"`{name}`" in readme and text.repository in readme and text.licence in readme

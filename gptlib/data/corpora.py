@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data import hub, hub_texts
 from gptlib.data.corpus import Corpus, CorpusStream, Entry
 from gptlib.data.reading import read_documents, stream_documents
@@ -54,7 +54,7 @@ def load_corpus(
         return Corpus(own.name, list(own.documents), own.source, own.licence)
     entry = CORPORA[str(name)] if text is None else hub_entry(text, documents)
     name = text.name if text else str(name)
-    if paths.bundled_only() and entry.stand_in:
+    if environment.bundled_only() and entry.stand_in:
         print(f"corpus   {entry.stand_in} stands in for {name} (GPTLIB_CORPORA=bundled)")
         return load_corpus(entry.stand_in, documents=documents)
     try:
@@ -76,7 +76,7 @@ def open_corpus(
     `load_corpus`, some of the errors only at the document that has them."""
     check_choices(name, documents)
     text = hub_texts.hub_text(str(name), language)
-    if text and not paths.bundled_only():
+    if text and not environment.bundled_only():
         return CorpusStream(text.name, hub.stream(text, documents), text.source, text.licence)
     if text or str(name) in CORPORA:
         corpus = load_corpus(name, documents=documents, language=language)
@@ -120,12 +120,12 @@ def local_corpus(path: Path, separator: str | None, documents: int | None) -> Co
 
 def read_sample(file_name: str) -> list[str]:
     """One of the texts written for this course; it lies beside the package."""
-    return read_documents(paths.SAMPLES / file_name)
+    return read_documents(environment.SAMPLES / file_name)
 
 
 def read_the_verdict() -> list[str]:
     """The stored copy if there is a right one, else a download."""
-    path = paths.data_folder() / "the-verdict.txt"
+    path = environment.data_folder() / "the-verdict.txt"
     if not (path.is_file() and sha256_of(path) == THE_VERDICT_SHA256):
         fetch("the-verdict", THE_VERDICT_URL, path, THE_VERDICT_SHA256)
     return read_documents(path)
@@ -134,7 +134,7 @@ def read_the_verdict() -> list[str]:
 def fetch(name: str, url: str, path: Path, sha256: str) -> None:
     """Download a corpus to `path`, or say every way to have it all the same."""
     try:
-        if paths.offline():
+        if environment.offline():
             raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
         download(url, path, sha256)
     except (DownloadError, OSError) as error:

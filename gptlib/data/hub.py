@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data.hub_texts import FORM, HubText, file_name
 from gptlib.data.reading import checked_text, read_documents
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
@@ -38,7 +38,7 @@ def libraries() -> tuple[Any, Any]:
     datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
     for name in ("READ", "READ_SERVER_UNAVAILABLE", "READ_RATE_LIMIT", "OPEN"):
         setattr(datasets.config, f"STREAMING_{name}_RETRY_INTERVAL", 0)
-    if paths.quiet():
+    if environment.quiet():
         datasets.disable_progress_bars()
     session = hub.get_session()
     hooks = {"request": [*session.event_hooks["request"], limit], "response": [refuse_to_wait]}
@@ -48,7 +48,7 @@ def libraries() -> tuple[Any, Any]:
 
 def limit(request: Any) -> None:
     """Called with every request of the hub's library before it is sent."""
-    if paths.offline():  # here and now: the libraries read it once, at import
+    if environment.offline():  # here and now: the libraries read it once, at import
         raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
     silence = silence_of(request.method, request.url.path)
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), silence)
@@ -82,7 +82,7 @@ def stream(text: HubText, documents: int | None = None) -> Iterator[str]:
         CorpusError: it has no such config, split or column.
     """
     # A slice needs the number of rows, which only a whole copy knows; so does an offline reader.
-    whole = "[" in text.split or paths.offline()
+    whole = "[" in text.split or environment.offline()
     return islice(rows_of(text, streaming=not whole), documents)
 
 
@@ -112,14 +112,14 @@ def kept_at(text: HubText, documents: int) -> Path:
     parts = [text.repository, text.config, text.split, text.column, documents]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     name = f"{file_name(text.repository)}-{documents}-{digest[:12]}.jsonl"
-    return paths.data_folder() / "hub" / name
+    return environment.data_folder() / "hub" / name
 
 
 def rows_of(text: HubText, streaming: bool) -> Iterator[str]:
     """The documents that are not blank, with every failure turned into a line with each way out."""
     token = None
     try:
-        token = libraries()[1].get_token() or paths.token_in_file()
+        token = libraries()[1].get_token() or environment.token_in_file()
         rows = (open_stream if streaming else open_copy)(text, token)
         for number, row in enumerate(rows.select_columns([text.column])):
             value = row[text.column]
@@ -191,7 +191,7 @@ def one_line(error: BaseException) -> str:
 def unavailable(text: HubText, reason: str) -> str:
     """The line that names every way out."""
     ways = "connect and try again"
-    if paths.offline():
+    if environment.offline():
         ways = "unset HF_HUB_OFFLINE and connect"
     if text.gated or "gated" in reason:
         ways += (

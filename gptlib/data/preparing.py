@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data.cleaning import Cleaner
 from gptlib.data.overlap import SPAN, drop_documents, ngram_overlap
 from gptlib.data.prepared import REPORT, SHARDS, TOKENIZER, Preparation, SharedDocuments
@@ -128,7 +128,7 @@ def begun(parted: Parted) -> Parted:
 
 def let_wait(parted: Parted, path: Path) -> None:
     """Write documents and their splits to a file, a line each."""
-    bar = tqdm(parted, desc="reading", unit=" documents", disable=paths.quiet())
+    bar = tqdm(parted, desc="reading", unit=" documents", disable=environment.quiet())
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for split, document in bar:
             file.write(json.dumps([split, document], ensure_ascii=False) + "\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data.shards import INDEX, Shard, ShardIndex, dtype_of, header
 from gptlib.data.split import SPLITS, split_stream
 from gptlib.errors import ConfigError, CorpusError
@@ -118,7 +118,7 @@ def ids_of(part: Path, split: str) -> Path:
 
 def counted(parted: Iterable[tuple[str, str]], counts: Counts) -> Iterator[tuple[str, str]]:
     """Hand documents on, count them and move the bar."""
-    with tqdm(desc="tokenising", unit="B", unit_scale=True, disable=paths.quiet()) as bar:
+    with tqdm(desc="tokenising", unit="B", unit_scale=True, disable=environment.quiet()) as bar:
         for split, document in parted:
             size = len(document.encode())
             counts[split]["documents"] += 1

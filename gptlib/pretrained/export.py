@@ -19,7 +19,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.config import GPTConfig, padded_size
 from gptlib.data.corpora import CORPORA
 from gptlib.data.hub import libraries, one_line
@@ -222,9 +222,9 @@ def find_token() -> str:
     Raises:
         PretrainedError: there is none, or the network is forbidden.
     """
-    if paths.offline():
+    if environment.offline():
         raise PretrainedError("HF_HUB_OFFLINE=1 forbids the network: unset it to send")
-    token: str | None = hub_library().get_token() or paths.token_in_file()
+    token: str | None = hub_library().get_token() or environment.token_in_file()
     if not token:
         raise PretrainedError(f"no token for the hub: {LOG_IN}")
     return token
@@ -261,7 +261,7 @@ def push_to_hub(folder: Path, repository: str, private: bool = True, dry_run: bo
             ]
         )
     token, hub = find_token(), libraries()[1]
-    if paths.quiet():
+    if environment.quiet():
         hub.utils.disable_progress_bars()
     try:
         place = {"repo_id": repository, "token": token}

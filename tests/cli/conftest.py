@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from gptlib import cli
-from gptlib.paths import SAMPLES
+from gptlib.environment import SAMPLES
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 
 QUICK = ["--tokenizer", "characters", "--context-length", "16", "--n-layers", "1", "--n-heads", "2"]

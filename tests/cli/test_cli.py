@@ -56,8 +56,7 @@ def test_the_options_of_train_are_the_fields_of_the_records_in_groups():
 
 
 def test_every_variable_that_is_read_is_in_the_help(gptlib):
-    files = [Path(package.__path__[0], f"{name}.py") for name in ("environment", "paths")]
-    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    text = Path(package.__path__[0], "environment.py").read_text(encoding="utf-8")
     names = set(re.findall(r'environ(?:\.get\(|\[)"(\w+)"', text)) | {"HF_TOKEN"}
     assert len(names) >= 8 and all(f"  {name} " in VARIABLES for name in names)
     assert VARIABLES in gptlib("--help")[1]
@@ -133,7 +132,7 @@ BAD = [
     ([*STORY, "--resume"], "--out RUN"),
     ([*STORY, "--out", "mine"], "mine exists: go on with its run (--resume)"),
     ([*STORY, "--device", "tpu"], "invalid choice: 'tpu'"),
-    ([*STORY, "--device", "cuda"], "--device cuda, but PyTorch sees no GPU"),
+    ([*STORY, "--device", "cuda"], "--device cuda, but PyTorch sees no such GPU"),
     # generate
     (["generate", "--model", "gpt2", "--prompt", ""], "the prompt is empty"),
     (["generate", "--model", "gpt2", "--prompt", "x", "--seed", str(2**63)], "--seed is"),

@@ -14,7 +14,7 @@ from tokenizer_texts import darija
 from transformers import AutoTokenizer
 
 import gptlib
-from gptlib import paths
+from gptlib import environment
 from gptlib.commands.runs import export
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
@@ -27,7 +27,7 @@ from gptlib.training.trainer import Trainer
 
 Command = Callable[..., tuple[int, str, str]]
 PROMPT = "وحد نهار"
-TEXT = paths.SAMPLES / "sample-story.txt"
+TEXT = environment.SAMPLES / "sample-story.txt"
 
 
 @pytest.fixture(scope="module")
