@@ -202,7 +202,7 @@ def layer_heat_map(rows: list[Row]) -> Figure:
 def throughput(rows: list[Row]) -> Figure:
     """Tokens per second, and the share of the peak FLOP/s; a first step also sets things up."""
     steps, speeds = points(rows, "tokens_per_second")
-    percent = [100 * share for share in points(rows, "utilisation")[1]]
+    percent = [100 * share for share in points(rows, "utilization")[1]]
     peak, source = rows[0].get("peak_flops"), rows[0].get("peak_flops_source")
     note = f"\npeak {peak / 1e12:.3g} TFLOP/s: {source}" if peak else ""
     with plt.rc_context(STYLE):
@@ -241,7 +241,7 @@ FIGURES: dict[str, tuple[str, Callable[[list[Row]], Figure]]] = {
     "learning-rate": ("learning_rate", learning_rate),
     "gradient-norms": ("clipped_norm", gradient_norms),
     "layer-norms": ("gradient_norms", layer_heat_map),
-    "throughput": ("utilisation", throughput),
+    "throughput": ("utilization", throughput),
     "memory": ("peak_memory", memory),
 }
 

@@ -30,7 +30,6 @@ from gptlib.training.optimizer import moments, parameter_groups, restore_moments
 
 STATE, MODEL, OPTIMIZER = "state.json", "model.safetensors", "optimizer.safetensors"
 FORMAT = {"format": "gptlib checkpoint", "version": 1}
-NEEDED = ("step", "model", "parameter_groups", "fingerprints", "files")  # beside it in the state
 NAME = re.compile(r"step-\d{8,}", re.ASCII)
 KEPT = 2  # the newest checkpoints that stay; the best one stays as well
 
@@ -132,8 +131,6 @@ def read_checkpoint(folder: Path, file: str | None = None) -> Checkpoint:
         state = files.read_manifest(folder / STATE)
         if (found := {key: state.get(key) for key in FORMAT}) != FORMAT:
             raise CheckpointError(f"{folder} is {found}: use the gptlib that wrote it")
-        if lacking := [key for key in NEEDED if key not in state]:
-            raise Damaged(f"{STATE} lacks {lacking[0]!r}")
         if NAME.fullmatch(folder.name) and step_of(folder) != state["step"]:
             raise Damaged(f"it is step {state['step']}, renamed")
         facts = state["files"]
@@ -154,10 +151,6 @@ def restore_checkpoint(
 ) -> None:
     """Put a checkpoint back; CheckpointError, and nothing is changed, if of another model."""
     model, found = unwrap_model(model), checkpoint.tensors[OPTIMIZER]
-    if checkpoint.state["parameter_groups"] != parameter_groups(optimizer):
-        raise CheckpointError(
-            f"{checkpoint.folder} groups other parameters: build the model that it was made from"
-        )
     check_tensors(checkpoint.folder / MODEL, checkpoint.tensors[MODEL], model.state_dict())
     expected = {}
     for name, parameter in model.named_parameters():

@@ -228,6 +228,6 @@ def step_metrics(
     return {
         "seconds": seconds,
         "tokens_per_second": rate,
-        "utilisation": share,
+        "utilization": share,
         "peak_memory": peak_memory(device),  # bytes
     }

@@ -3,13 +3,13 @@
 The first line tells the run's setting; then come, by their keys::
 
     {"step": 20, "learning_rate": …, "loss": …, "gradient_norm": …, "clipped_norm": …,
-     "tokens": …, "seconds": …, "tokens_per_second": …, "utilisation": …,
+     "tokens": …, "seconds": …, "tokens_per_second": …, "utilization": …,
      "peak_memory": …}                      one for every update; "gradient_norms" on request;
                                             "skipped" instead of norms: float16 overflowed
     {"step": 20, "validation_loss": …}      one for every evaluation
     {"step": 20, "text": …}                 one for every sample text
 
-`tokens` counts all of the run so far, memory is in bytes, utilisation a share of the peak that
+`tokens` counts all of the run so far, memory is in bytes, utilization a share of the peak that
 the first line names. `step` counts the updates behind the parameters that were measured: the
 training loss and the validation loss of one step belong to the same parameters.
 """
@@ -23,7 +23,7 @@ from gptlib.errors import CheckpointError
 from gptlib.files import atomic_write
 
 FILE_NAME = "metrics.jsonl"
-OLD_KEYS = {"layer_norms": "gradient_norms"}  # what earlier versions wrote
+OLD_KEYS = {"layer_norms": "gradient_norms", "utilisation": "utilization"}  # of earlier versions
 Row = dict[str, Any]
 
 

@@ -43,8 +43,7 @@ class Trainer:
         train: windows to learn from.
         validation: windows to judge by, never learned from.
         config: how.
-        run_folder: gets metrics, checkpoints and the tokenizer; None keeps the metrics in
-            memory and nothing else.
+        run_folder: gets metrics, checkpoints and the tokenizer; None keeps the metrics in memory.
         tokenizer: writes the samples and is kept with the run for ``gptlib generate``.
         corpus: named in the metrics' first line.
         report: gets a line for people at each validation and sample, such as ``print``.
@@ -52,8 +51,8 @@ class Trainer:
     Raises:
         TokenOutOfRange: an id is not in the model's vocabulary.
         CheckpointError: the disk of the run's folder has no room for a checkpoint.
-        ConfigError: samples are wanted without a tokenizer, the micro-batches of a step cannot
-            be shared out over the processes, or the device lacks the precision.
+        ConfigError: what cannot work: samples without a tokenizer, or micro-batches that cannot
+            be shared out over the processes.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ def run(steps, clip_norm=1.0):
                 "clipped_norm": min(norm, clip_norm),
                 "tokens": 256 * (step + 1),
                 "tokens_per_second": 5_000 + step if step else 100,
-                "utilisation": 0.4 + step / 1e5 if step else 0.01,
+                "utilization": 0.4 + step / 1e5 if step else 0.01,
                 "peak_memory": (300 + step) << 20,
             }
         )

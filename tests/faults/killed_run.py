@@ -26,7 +26,7 @@ from gptlib.training.checkpoint import checkpoints, load_checkpoint, step_of
 from gptlib.training.flops import peak_flops
 from gptlib.training.trainer import Trainer
 
-NOT_REPEATED = ("seconds", "tokens_per_second", "utilisation", "peak_memory")
+NOT_REPEATED = ("seconds", "tokens_per_second", "utilization", "peak_memory")
 
 
 # In the session's own process

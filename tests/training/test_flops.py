@@ -76,10 +76,10 @@ def test_a_block_costs_24_c_squared_and_4_t_c():
     assert parts["head"] / sum(parts.values()) == pytest.approx(0.271, abs=5e-4)
 
 
-def test_utilisation_of_a_log_worked_by_hand():
-    rate, utilisation = throughput(2_048, 0.39605, 614.1e6, 5.2e12)
+def test_utilization_of_a_log_worked_by_hand():
+    rate, utilization = throughput(2_048, 0.39605, 614.1e6, 5.2e12)
     assert round(rate) == 5_171
-    assert round(utilisation, 2) == 0.61
+    assert round(utilization, 2) == 0.61
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_five_steps_and_five_more_equal_ten_bit_for_bit(tmp_path):
     assert without_times(read_metrics(tmp_path / "parts")) == without_times(rows)
 
 
-MEASURED = ("seconds", "tokens_per_second", "utilisation", "peak_memory", "peak_flops")
+MEASURED = ("seconds", "tokens_per_second", "utilization", "peak_memory", "peak_flops")
 
 
 def without_times(rows):
@@ -242,8 +242,9 @@ def test_metrics_are_one_json_object_a_line_and_old_keys_are_read(tmp_path):
     rows, file = trainer(tmp_path / "run").train(), tmp_path / "run" / "metrics.jsonl"
     assert [json.loads(line) for line in file.read_text().splitlines()] == rows
     with file.open("a") as out:
-        out.write('{"step": 10, "layer_norms": {"block 1": 2.0}}\n')
-    assert read_metrics(file)[-1] == {"step": 10, "gradient_norms": {"block 1": 2.0}}
+        out.write('{"step": 10, "layer_norms": {"block 1": 2.0}, "utilisation": 0.5}\n')
+    now = {"step": 10, "gradient_norms": {"block 1": 2.0}, "utilization": 0.5}
+    assert read_metrics(file)[-1] == now
 
 
 @pytest.mark.parametrize("content", [None, '{"step": 0}\n{"st\n{"step": 2}\n', "7\n8\n"])

@@ -30,7 +30,7 @@ CONFIG = TrainingConfig(
     **{"steps": 12, "batch_size": 9, "accumulation": 2, "learning_rate": 1e-2, "warmup_steps": 2},
     **{"evaluate_every": 4, "evaluate_batches": 3, "sample_every": 6, "checkpoint_every": 4},
 )
-TIMES = ("seconds", "tokens_per_second", "utilisation", "peak_memory")
+TIMES = ("seconds", "tokens_per_second", "utilization", "peak_memory")
 
 
 @pytest.fixture(scope="module")
