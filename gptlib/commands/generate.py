@@ -36,12 +36,8 @@ def generate(
     as_json: bool,
     **sampling: Any,
 ) -> None:
-    """Print continuations of a prompt, and on standard error what wrote them and how fast.
-
-    Args:
-        prompt: None for standard input.
-        sampling: see :func:`gptlib.generation.generate_ids`.
-    """
+    """Print continuations of a prompt, or of standard input where it is None; and on standard
+    error what wrote them and how fast. For `sampling` see :func:`generate_ids`."""
     if stream and (as_json or num_return_sequences > 1):
         raise ConfigError("--stream shows one text: leave out --json and --num-return-sequences")
     prompt = read_prompt(prompt)
@@ -149,11 +145,8 @@ def check_room(model: GPT, n_sequences: int, length: int) -> None:
 def evaluate(
     model: str, text: str, checkpoint: str | None, device: str | None, as_json: bool, **choice: Any
 ) -> None:
-    """Print the perplexity of a model on a text, and its bits per byte.
-
-    Args:
-        text, choice: see :func:`open_text`; of a prepared folder, its validation split.
-    """
+    """Print the perplexity of a model on a text (of a prepared folder: its validation split), and
+    its bits per byte."""
     documents: Iterable[str]
     if is_prepared(Path(text)):
         documents = validation_texts(open_prepared(text))

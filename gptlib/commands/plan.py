@@ -22,16 +22,7 @@ def plan(
     utilization: float | None,
     **length: Any,
 ) -> None:
-    """Print the plan of a run as a table, and its command.
-
-    Args:
-        text: stands in the command; it is not read.
-        model, shape: as for ``train``.
-        device, processes, utilization, length: see :mod:`gptlib.planning`.
-
-    Raises:
-        ConfigError: something is unknown, cannot be, or does not fit the memory.
-    """
+    """Print the plan of a run as a table, and its command, in which `text` stands unread."""
     config, machine = GPTConfig.named(model, **shape), find_machine(device)
     kind = machine.device_type
     require(

@@ -35,13 +35,8 @@ def prepare(
 ) -> None:
     """Prepare a corpus and tell what became of it.
 
-    Args:
-        text, choice: see :func:`gptlib.commands.inputs.open_text`.
-        out: the new folder.
-        clean, cleaning: none, or one of `CLEANERS`, and its arguments that differ.
-        tokenizer: gpt2 or a folder; None for `vocab_size`, and gpt2 without it.
-        vocab_size: tokens of a vocabulary to train.
-        splitting: the other arguments of :func:`gptlib.data.preparing.prepare`.
+    For `text` and `choice` see :func:`open_text`; `cleaning` holds arguments of a cleaner,
+    `splitting` the other ones of :func:`gptlib.data.preparing.prepare`.
     """
     started = time.monotonic()
     check_absent(out)
@@ -77,16 +72,10 @@ def prepare(
 
 
 def inspect(folder: Path, pieces: int = 3, seed: int = 0, verify: bool = False) -> None:
-    """Print what a folder holds.
+    """Print what ``prepare`` or ``write_shards`` has written into a folder.
 
-    Args:
-        folder: what ``prepare`` or ``write_shards`` has written.
-        pieces: how many places of the training split to decode.
-        seed: of the places.
-        verify: hash every file; otherwise only names and sizes are looked at.
-
-    Raises:
-        ShardError: it is no such folder, or not as it was written.
+    `pieces` places of the training split, drawn by `seed`, are decoded; with `verify` every file
+    is hashed, otherwise only names and sizes are looked at. Raises ShardError.
     """
     whole = (folder / SHARDS).is_dir()
     shards = folder / SHARDS if whole else folder

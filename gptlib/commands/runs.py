@@ -28,15 +28,8 @@ FIGURES = "figures"  # the folder in a run's own
 def plot(runs: list[Path], out: Path | None = None, format: str = "png") -> None:
     """Draw every figure that the metrics of some runs allow; two or more are overlaid as well.
 
-    Args:
-        runs: their folders.
-        out: gets the figures, those of several runs in a folder each. Left out: ``figures`` in
-            each run; the overlay goes to the first one's.
-        format: png, pdf or svg.
-
-    Raises:
-        CheckpointError: a folder holds no metrics.
-        ConfigError: metrics without a step, or the same run twice.
+    They go to `out`, those of several runs in a folder each, or to ``figures`` in each run; the
+    overlay then goes to the first one's.
     """
     plt.switch_backend("agg")  # files only: a machine without a screen draws as well
     rows = [read_metrics(find_run(run)) for run in runs]
@@ -59,17 +52,7 @@ def labels(runs: list[Path]) -> list[str]:
 
 
 def export(run: Path, folder: Path, checkpoint: str | None = None) -> None:
-    """Write a run's model, its tokenizer and a card into a new folder.
-
-    Args:
-        run: its folder, or one checkpoint.
-        folder: must not exist.
-        checkpoint: see :func:`gptlib.commands.inputs.open_checkpoint`.
-
-    Raises:
-        CheckpointError: there is no intact checkpoint.
-        FolderError: the folder exists or cannot be written.
-    """
+    """Write a run's model, its tokenizer and a card into a new folder; see `open_checkpoint`."""
     find_run(run)
     check_absent(folder)
     found, said = open_checkpoint(run, checkpoint)

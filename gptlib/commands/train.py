@@ -44,16 +44,9 @@ def train(
 ) -> None:
     """Train a model on a text or a prepared folder and keep the run.
 
-    Everything that can be wrong is found before the folder is made.
-
-    Args:
-        text, choice: see :func:`gptlib.commands.inputs.open_text`; or a prepared folder.
-        data: the same, for a prepared folder.
-        model, shape: a new model by name, with fields to set differently.
-        init_from: or: the weights where training begins, see
-            :func:`gptlib.commands.inputs.open_model`.
-        settings, config, options: see :func:`gptlib.config.load_training_config`.
-        out: must not exist yet, unless the run in it is to be resumed; None for a new folder.
+    Everything that can be wrong is found before the run's folder is made. For `text` and `choice`
+    see :func:`open_text`, for `init_from` :func:`open_model`, for `settings`, `config` and
+    `options` :func:`load_training_config`.
     """
     started = time.monotonic()
     training, budget = load_training_config(settings, config, options)
@@ -131,12 +124,7 @@ def load_material(
 ) -> Material:
     """What to train on: a text that is encoded in memory, or a prepared folder on the disk.
 
-    Args:
-        tokenizer_name: for a text; None is the model's `own`, and GPT-2's where it has none.
-        context_length: T of the windows.
-
-    Raises:
-        ConfigError: a text and a folder are given, or neither, or a tokenizer for the folder.
+    Without `tokenizer_name` a text is read by the model's `own`, or by GPT-2's.
     """
     if text is not None and data is None and is_prepared(Path(text)):
         text, data = None, text
@@ -196,8 +184,7 @@ def begun_model(
 ) -> tuple[GPT | None, Tokenizer | None, str | None]:
     """The weights where training begins, their tokenizer and what they are; None for a new model.
 
-    Raises:
-        ConfigError: options ask for another shape; windows may be shorter than the context.
+    Options that ask for another shape are refused; windows may be shorter than the context.
     """
     if name is None:
         return None, None, None
