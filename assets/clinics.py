@@ -20,7 +20,7 @@ from gptcourse.exercises.clinic import Clinic, save
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.dataset import TokenDataset
-from gptlib.data.split import split
+from gptlib.data.split import split_documents
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
 from gptlib.training import trainer
@@ -30,7 +30,7 @@ from gptlib.training.step import training_step
 T, TRIES = 32, 3
 FOLDER = Path(__file__).parent / "recordings"
 corpus = load_corpus("sample-story")
-training_text, validation_text = (documents[0] for documents in split(corpus))
+training_text, validation_text = (documents[0] for documents in split_documents(corpus.documents))
 alphabet = CharacterTokenizer.train(corpus.text)
 TRAIN = TokenDataset(alphabet.encode(training_text), T)
 VALIDATION = TokenDataset(alphabet.encode(validation_text), T).subset(range(32))

@@ -27,7 +27,7 @@ SILENCE_OF = data_hub.silence_of
 
 def load(name: str, **choices: Any) -> dict[str, Any]:
     corpus = load_corpus(name, **choices)
-    kept = {"name": corpus.name, "licence": corpus.licence, "source": corpus.source}
+    kept = {"name": corpus.name, "license": corpus.license, "source": corpus.source}
     return {"documents": corpus.documents, **kept}
 
 

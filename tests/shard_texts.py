@@ -1,8 +1,8 @@
-"""Documents, small tokenizers and damage for the tests of token shards."""
+"""Documents, small tokenizers and prepared folders for the tests of what lies on the disk."""
 
 from types import MappingProxyType
 
-from gptlib.data.sharding import write_shards
+from gptlib.data.prepare import prepare
 from gptlib.data.shards import INDEX
 from gptlib.tokenizer import BPETokenizer
 
@@ -26,17 +26,22 @@ class Numbers:
     def encode(self, text, allow_special=False):
         return [int(number) for number in text.split()]
 
+    def save(self, folder):
+        folder.mkdir()
+
 
 def contents(folder):
-    """The bytes of every file in a folder."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    """The bytes of every file under a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def prepared_folder(folder, documents=DOCUMENTS, tokenizer=TOKENIZER):
     """A prepared folder with two training shards."""
-    folder.mkdir()
-    write_shards(documents, tokenizer, folder / "shards", 2)
-    tokenizer.save(folder / "tokenizer")
+    prepare(documents, folder, tokenizer, n_shards=2)
     return folder
 
 

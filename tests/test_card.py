@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptlib.config import GPTConfig, TrainingConfig
-from gptlib.data.hub_texts import NAMED
-from gptlib.data.sharding import write_shards
+from gptlib.data.corpora import CORPORA
+from gptlib.data.prepare import prepare
 from gptlib.pretrained.export import model_card
 from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 from gptlib.training.metrics import Row
@@ -78,12 +78,12 @@ def test_data_licence_settings_shape_and_limits_are_told() -> None:
     assert "sample_every" not in card and "seed" in card  # what decides nothing is left out
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", [spec.name for spec in CORPORA.values() if spec.repository])
 def test_a_text_of_the_hub_brings_its_licence_and_its_page(name: str) -> None:
     card = card_of(rows=rows(name))
-    assert NAMED[name].licence in seen(card)
+    assert CORPORA[name].license in seen(card)
     head = ModelCard(card, ignore_metadata_errors=False).data
-    assert head.datasets == [NAMED[name].repository] and head.license is None
+    assert head.datasets == [CORPORA[name].repository] and head.license is None
     assert head.pipeline_tag == "text-generation" and head.library_name == "transformers"
 
 
@@ -91,9 +91,7 @@ def test_a_prepared_folder_is_named_by_its_text(tmp_path: Path) -> None:
     documents = [f"wesh rak {number}" for number in range(200)]
     place = tmp_path / "secret-place"
     tokenizer = BPETokenizer.train(documents, 270, [END_OF_TEXT], fast=True)
-    write_shards(
-        documents, tokenizer, place / "shards", source="darija: somewhere in /home/someone (CC)"
-    )
+    prepare(documents, place, tokenizer, source="darija: somewhere in /home/someone (CC)")
     card = card_of(rows=rows(str(place)))
     assert "for 40 steps on darija." in seen(card) and "CC BY 4.0" in seen(card)
     assert "/home" not in card and str(tmp_path) not in card and "secret" not in card

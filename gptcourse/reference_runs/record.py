@@ -9,7 +9,7 @@ from gptcourse.reference_runs.recording import load_recording, recording_of, sav
 from gptlib.commands.train import Material, choose_tokenizer, of_prepared, of_text
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
-from gptlib.data.prepared import Prepared, is_prepared, open_prepared
+from gptlib.data.prepare import PreparedCorpus, is_prepared, open_prepared
 from gptlib.environment import choose_device
 from gptlib.errors import ConfigError
 from gptlib.model import GPT
@@ -73,7 +73,7 @@ def material_of(about: dict[str, Any], source: str) -> Material:
         )
     windows = about["training"]["batch_size"] * about["training"]["accumulation"]
     length = about["tokens_per_step"] // windows
-    if isinstance(corpus, Prepared):
+    if isinstance(corpus, PreparedCorpus):
         return of_prepared(corpus, length)
     tokenizer = str(about.get("tokenizer"))
     if (folder := Path(source, "tokenizer")).is_dir():

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from gptlib.commands.inputs import open_model, open_text, standard_input
+from gptlib.commands.inputs import load_text, open_model, standard_input
 from gptlib.config import MAX_SEED, require
-from gptlib.data.prepared import Prepared, is_prepared, open_prepared
+from gptlib.data.prepare import PreparedCorpus, is_prepared, open_prepared
 from gptlib.errors import ConfigError, OutOfMemory, PromptError
 from gptlib.generation import generate_ids, token_log_probs
 from gptlib.inference import prepare_for_inference
@@ -151,7 +151,7 @@ def evaluate(
     if is_prepared(Path(text)):
         documents = validation_texts(open_prepared(text))
     else:
-        documents = open_text(text, **choice).documents
+        documents = load_text(text, **choice).documents
     gpt, tokenizer, said = open_model(model, checkpoint, device)
     loss = evaluate_text(gpt, tokenizer, documents)
     require(loss.n_bytes > 0, f"{text} has too few tokens: there is nothing to foretell")
@@ -164,7 +164,7 @@ def evaluate(
     print(f"bits per byte  {loss.bits_per_byte:.3f}, over {loss.n_bytes:,} bytes")
 
 
-def validation_texts(prepared: Prepared) -> Iterator[str]:
+def validation_texts(prepared: PreparedCorpus) -> Iterator[str]:
     """The documents of the validation split, out of their ids."""
     ids, end = prepared.tokens("validation")[:], prepared.tokenizer.end_of_text
     for document in ids.tensor_split(ids.eq(-1 if end is None else end).nonzero().flatten() + 1):

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.config import SIZES, did_you_mean
-from gptlib.data.corpora import CORPORA, Corpus, load_corpus, open_corpus
-from gptlib.data.corpus import CorpusStream
-from gptlib.data.hub_texts import FORM, NAMED, PREFIX
+from gptlib.data.corpora import CORPORA, Corpus, CorpusSpec, find_corpus, load_corpus
+from gptlib.data.hub import ADDRESS
 from gptlib.environment import choose_device
 from gptlib.errors import CheckpointError, ConfigError, CorpusError
 from gptlib.model import GPT
@@ -19,43 +18,65 @@ from gptlib.tokenizer import Tokenizer, load_tokenizer
 from gptlib.training.checkpoint import MODEL, checkpoints, load_checkpoint, model_of, step_of
 from gptlib.training.metrics import FILE_NAME, best_validation, read_metrics
 
-TEXTS = [*CORPORA, *NAMED]
 LAST = "last"
 
 
-def open_text(
-    name: str, separator: str | None = None, stream: bool = False, **choice: Any
-) -> Corpus | CorpusStream:
+def load_text(
+    name: str,
+    separator: str | None = None,
+    documents: int | None = None,
+    language: str | None = None,
+) -> Corpus:
+    """A text in memory: see :func:`find_text`, and :func:`load_corpus` for `documents`."""
+    if name == "-":
+        spec = find_text(name, separator, language)
+        return Corpus(spec.name, list(spec.stream(documents)), spec.source, spec.license)
+    return load_corpus(name, None, check_text(name, separator), documents, language)
+
+
+def find_text(name: str, separator: str | None = None, language: str | None = None) -> CorpusSpec:
     """A text by its name, the address of a data set, a file or folder, or - for standard input.
 
     Args:
         separator: what parts the documents of a .txt file; a typed ``\\n`` is a line end.
-        stream: read the documents one by one, not all into memory.
-        choice: ``documents`` and ``language``, see :func:`gptlib.data.corpora.load_corpus`.
+        language: of Wikipedia.
 
     Raises:
         CorpusError: no text has this name, or it cannot be read.
     """
+    separator = check_text(name, separator)
+    if name != "-" or language:
+        return find_corpus(name, separator, language)
+    text = standard_input()
+    parts = [part for part in text.split(separator or "\0") if part.strip()]
+    if not parts:
+        raise CorpusError("standard input holds no text: pipe one in, or name one")
+    whole = parts if separator else [text]
+    return CorpusSpec(
+        *("standard-input", "your own text"),
+        origin="standard input",
+        read=lambda: whole,
+        fallback=None,
+    )
+
+
+def check_text(name: str, separator: str | None) -> str | None:
+    """Refuse a name that no text has; returns the separator as it was meant."""
     path = Path(name)
-    if separator is not None:
-        if not separator or not (name == "-" or path.is_dir() or path.suffix.lower() == ".txt"):
-            raise ConfigError(
-                f"--separator {separator!r} cannot part '{name}': it parts .txt files, and has a "
-                f"character or more: mend it or leave it out"
-            )
-        separator = separator.replace("\\r\\n", "\n").replace("\\n", "\n")
-    if name == "-":
-        text = standard_input()
-        if not text.strip():
-            raise CorpusError("standard input holds no text: pipe one in, or name one")
-        found = [part for part in text.split(separator) if part.strip()] if separator else [text]
-        return Corpus("standard-input", found, "standard input", "your own text")
-    if name.strip() and not (name in TEXTS or name.startswith(PREFIX) or path.exists()):
-        known = ", ".join([*TEXTS, FORM])
-        hint = did_you_mean(name, [*TEXTS, *beside(path)])
-        what = f"no file or folder {name}" if is_path(name) else f"no corpus '{name}'"
+    if name.strip() and not (name in CORPORA or name == "-" or name[:4] == "hub:" or path.exists()):
+        hint = did_you_mean(name, [*CORPORA, *beside(path)])
+        wrong = f"no corpus '{name}', and no file or folder of that name"
+        what = f"no file or folder {name}" if is_path(name) else wrong
+        known = ", ".join([*CORPORA, ADDRESS])
         raise CorpusError(f"{what}: give one of {known}, a path, or - for standard input{hint}")
-    return (open_corpus if stream else load_corpus)(name, separator=separator, **choice)
+    if separator is None:
+        return None
+    if not separator or not (name == "-" or path.is_dir() or path.suffix.lower() == ".txt"):
+        raise ConfigError(
+            f"--separator {separator!r} cannot part '{name}': it parts .txt files, and has a "
+            f"character or more: mend it or leave it out"
+        )
+    return separator.replace("\\r\\n", "\n").replace("\\n", "\n")
 
 
 def standard_input() -> str:

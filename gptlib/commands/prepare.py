@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gptlib.commands.inputs import open_text, quoted
+from gptlib.commands.inputs import find_text, quoted
 from gptlib.config import require
 from gptlib.data.cleaning import Cleaner, darija_cleaner, printable, text_cleaner
-from gptlib.data.prepared import SHARDS, TOKENIZER, is_prepared, open_prepared, read_report
-from gptlib.data.preparing import check_choices
-from gptlib.data.preparing import prepare as prepare_documents
+from gptlib.data.prepare import (
+    SHARDS,
+    TOKENIZER,
+    check_choices,
+    is_prepared,
+    open_prepared,
+    read_report,
+)
+from gptlib.data.prepare import prepare as prepare_documents
 from gptlib.data.shards import INDEX, ShardIndex, open_shards, read_index, verify_shards
 from gptlib.data.split import FEWEST_DOCUMENTS, SPLITS
 from gptlib.errors import ConfigError, ShardError
@@ -31,12 +37,14 @@ def prepare(
     tokenizer: str | None,
     vocab_size: int | None,
     splitting: dict[str, Any],
-    **choice: Any,
+    separator: str | None,
+    documents: int | None,
+    language: str | None,
 ) -> None:
     """Prepare a corpus and tell what became of it.
 
-    For `text` and `choice` see :func:`open_text`; `cleaning` holds arguments of a cleaner,
-    `splitting` the other ones of :func:`gptlib.data.preparing.prepare`.
+    For `text`, `separator` and `language` see :func:`find_text`; `cleaning` holds arguments of a
+    cleaner, `splitting` the other ones of :func:`gptlib.data.prepare.prepare`.
     """
     started = time.monotonic()
     check_absent(out)
@@ -59,13 +67,12 @@ def prepare(
     )
     chosen = vocab_size if vocab_size is not None else load_tokenizer(tokenizer or "gpt2")
     check_choices(chosen, splitting["n_shards"], splitting["drop_shared"])
-    corpus = open_text(text, stream=True, **choice)
-    source = f"{corpus.name}: {corpus.source} ({corpus.licence})"
-    documents = iter(corpus.documents)
-    report = prepare_documents(documents, out, chosen, cleaner, source=source, **splitting)
+    spec = find_text(text, separator, language)
+    splitting["source"] = str(spec)
+    index, report = prepare_documents(spec.stream(documents), out, chosen, cleaner, **splitting)
     if cleaner:
         print(cleaner.report.table(), end="\n\n")
-    print("\n".join(lines_about(report.index, report.to_dict())))
+    print("\n".join(lines_about(index, report)))
     print(f"took     {time.monotonic() - started:,.0f} s")
     print(f"look     python -m gptlib inspect {quoted(out)}")
     print(f"train    python -m gptlib train --data {quoted(out)}")

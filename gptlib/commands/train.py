@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gptlib.commands.inputs import open_model, open_text, quoted
+from gptlib.commands.inputs import load_text, open_model, quoted
 from gptlib.config import MODELS, GPTConfig, TrainingConfig, load_training_config, require, to_toml
 from gptlib.data.corpora import Corpus
 from gptlib.data.dataset import TokenDataset, encode_documents
-from gptlib.data.prepared import Prepared, is_prepared, open_prepared
-from gptlib.data.split import split
+from gptlib.data.prepare import PreparedCorpus, is_prepared, open_prepared
+from gptlib.data.split import split_documents
 from gptlib.environment import setup
 from gptlib.errors import ConfigError, RunExists, TextTooShort, TrainingStopped
 from gptlib.model import GPT
@@ -45,7 +45,7 @@ def train(
     """Train a model on a text or a prepared folder and keep the run.
 
     Everything that can be wrong is found before the run's folder is made. For `text` and `choice`
-    see :func:`open_text`, for `init_from` :func:`open_model`, for `settings`, `config` and
+    see :func:`load_text`, for `init_from` :func:`open_model`, for `settings`, `config` and
     `options` :func:`load_training_config`.
     """
     started = time.monotonic()
@@ -111,7 +111,7 @@ class Material(NamedTuple):
     train: TokenDataset
     validation: TokenDataset
     tokenizer: Tokenizer
-    source: Corpus | Prepared
+    source: Corpus | PreparedCorpus
 
 
 def load_material(
@@ -135,14 +135,13 @@ def load_material(
         )
     if data is not None:
         return of_prepared(open_prepared(data), context_length)
-    corpus = open_text(text or "", **choice)
-    assert isinstance(corpus, Corpus)
+    corpus = load_text(text or "", **choice)
     if own is None or tokenizer_name is not None:
         own = choose_tokenizer(tokenizer_name or "gpt2", corpus)
     return of_text(corpus, own, context_length)
 
 
-def of_prepared(prepared: Prepared, context_length: int) -> Material:
+def of_prepared(prepared: PreparedCorpus, context_length: int) -> Material:
     """The windows of a prepared folder, left on the disk."""
     train, validation = (prepared.dataset(part, context_length) for part in ("train", "validation"))
     return Material(train, validation, prepared.tokenizer, prepared)
@@ -150,7 +149,7 @@ def of_prepared(prepared: Prepared, context_length: int) -> Material:
 
 def of_text(corpus: Corpus, tokenizer: Tokenizer, context_length: int) -> Material:
     """The windows of a text, in memory."""
-    train, validation = split(corpus)
+    train, validation = split_documents(corpus.documents)
     return Material(
         cut(f"training part of {corpus.name}", encode_documents(tokenizer, train), context_length),
         cut(

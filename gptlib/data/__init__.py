@@ -1,1 +1,41 @@
-"""Text in, batches out: corpora, the split, windows, and the order in which they are seen."""
+"""Texts → documents → token ids → windows. Read ``dataset`` first, beside notebook 05.
+
+dataset      windows of ids, in memory or on the disk, and their order
+corpora      texts by name, path or address (readers: files; hub: the Hugging Face hub)
+split        training and held-out documents, and what they share
+shards       ids on the disk: written, verified, opened
+prepare      from a corpus to a folder of shards
+cleaning     normalizers, filters, duplicates (language_id: Darija from French and others)
+"""
+
+from gptlib.data.corpora import Corpus, load_corpus, stream_corpus
+from gptlib.data.dataset import (
+    TokenDataset,
+    TokenIds,
+    TokenShards,
+    encode_documents,
+    epoch_order,
+)
+from gptlib.data.prepare import PreparedCorpus, open_prepared, prepare
+from gptlib.data.shards import open_shards, verify_shards
+from gptlib.data.split import split_documents, split_of, split_stream, split_text
+
+__all__ = [
+    "Corpus",
+    "PreparedCorpus",
+    "TokenDataset",
+    "TokenIds",
+    "TokenShards",
+    "encode_documents",
+    "epoch_order",
+    "load_corpus",
+    "open_prepared",
+    "open_shards",
+    "prepare",
+    "split_documents",
+    "split_of",
+    "split_stream",
+    "split_text",
+    "stream_corpus",
+    "verify_shards",
+]

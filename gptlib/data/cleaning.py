@@ -4,24 +4,20 @@ A step is a function with a name: it takes a text and returns it, or None, which
 A normalizer applied twice does what it did once, so clean text may be cleaned again.
 """
 
-import hashlib
-import itertools
 import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import regex
 
 from gptlib.data.language_id import Language, arabic_share, detect_language
+from gptlib.data.split import exact_duplicates, similar_to_earlier
 from gptlib.errors import ConfigError
 
 SHORTEST = 5  # characters: one short word has no neighbors to learn from
 LONGEST = 100_000  # characters: 40 pages; a longer "row" is a file that was not cut into rows
-SHINGLE = 5  # characters; short rows have too few words to compare by words
-PERMUTATIONS = 128  # standard error of the estimated overlap: 1/√128 = 0.09
 EXAMPLES = 3  # of the rows that a step drops
 EXAMPLE_LENGTH = 60  # characters: a table row still fits a screen
 
@@ -52,7 +48,6 @@ Step = Normalizer | Filter
 
 # Direction and zero-width marks, the byte-order mark, soft hyphens (Cf), control characters (Cc)
 # but for white space, private and unassigned code points. The joiner between two emoji stays.
-# Where all is printable by Python's account, there is none of them.
 MARK = regex.compile(
     r"(?<!\p{Extended_Pictographic}[\ufe0f\U0001f3fb-\U0001f3ff]?)\u200d"
     r"|\u200d(?!\p{Extended_Pictographic})|[\p{Cf}\p{Cc}\p{Co}\p{Cn}--\s\x1c-\x1f\u200d]",
@@ -66,19 +61,19 @@ LINE_BREAK = re.compile("<br ?/?>")
 SPACES = re.compile(r"\s{2,}|[^\S \n]")
 LINE_END = re.compile("\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 REPEATED = re.compile(r"(\D{1,4}?)\1{3,}", re.DOTALL)
-SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which UTF-8 cannot hold
 
 
 def remove_marks(text: str) -> str:
-    """Take out what a reader cannot see and a tokenizer can."""
+    """Take out what a reader cannot see and a tokenizer can; printable text has none of it."""
     return text if text.isprintable() else MARK.sub("", text)
 
 
 def normalize_unicode(text: str) -> str:
     """Bring Unicode to NFC, and Arabic presentation forms (ﺳ ﻼ ﷲ) to the letters that they show.
 
-    NFKC is asked for these forms only: everywhere else it would change what was written (x² → x2).
-    An isolated vowel mark becomes a space that carries the mark; the space was never written.
+    NFKC is asked for these forms only, as it would change x² to x2. It gives an isolated vowel mark
+    a space to stand on, which was never written.
     """
     if not text.isascii():
         text = PRESENTATION_FORM.sub(
@@ -97,17 +92,11 @@ def fold_spaces(text: str) -> str:
     return SPACES.sub(lambda run: "\n" * min(2, len(LINE_END.findall(run[0]))) or " ", text).strip()
 
 
-def remove_tatweel(text: str) -> str:
-    """Take out the stroke that stretches a word (جميـــل): it is ornament, not spelling."""
-    return text.replace("\u0640", "")
-
-
 def limit_repeats(text: str) -> str:
     """Let a run of one to four characters repeat three times at most: هههههه → ههه, !!!!!! → !!!.
 
-    Units of up to four cover hahahaha and emoji, which take two code points. Three still says
-    "stretched", and no word of Arabic, French or English needs more; digits stay, for 1,000,000
-    is a number. Source: NLTK's tweet tokenizer (`reduce_lengthening`) cuts to three.
+    Units of up to four cover hahahaha and emoji of two code points; digits stay. Source: NLTK's
+    tweet tokenizer (`reduce_lengthening`) cuts to three, which no word needs more of.
     """
     shorter = REPEATED.sub(r"\1\1\1", text)
     while shorter != text:  # what is left can repeat in its turn
@@ -123,101 +112,12 @@ NORMALIZERS = (
 )
 
 
-def drop_surrogates() -> Filter:
-    """Drop rows with half a character (a lone surrogate): UTF-8 cannot hold them."""
-    return Filter("broken characters", lambda text: SURROGATE.search(text) is not None)
-
-
-def drop_by_length(shortest: int, longest: int | None) -> list[Filter]:
-    """Drop rows outside these numbers of characters; ConfigError where they allow none."""
-    limit = sys.maxsize if longest is None else longest
-    if not 0 < shortest <= limit:
-        raise ConfigError(
-            f"lengths from {shortest} to {longest} allow no row: give 0 < shortest ≤ longest"
-        )
-    filters = [Filter(f"under {shortest:,} characters", lambda text: len(text) < shortest)]
-    if longest is not None:
-        filters.append(Filter(f"over {longest:,} characters", lambda text: len(text) > limit))
-    return filters
+NO_SURROGATES = Filter("broken characters", lambda text: SURROGATE.search(text) is not None)
 
 
 def drop_language(language: Language, name: str) -> Filter:
     """Drop rows in one language; `name` is the reason in the report."""
     return Filter(name, lambda text: detect_language(text) == language)
-
-
-def drop_below_arabic_share(least: float) -> Filter:
-    """Drop rows in two scripts or in Arabic with a smaller share of Arabic letters.
-
-    Arabizi has none and is Darija all the same, so it is not asked. ConfigError for no share.
-    """
-    if not 0 <= least <= 1:
-        raise ConfigError(f"an Arabic share of {least} cannot be asked for: give 0 to 1")
-    return Filter(
-        f"Arabic share under {least:g}",
-        lambda text: arabic_share(text) < least and detect_language(text) != "arabizi",
-    )
-
-
-def drop_duplicates(near: float | None = None) -> list[Filter]:
-    """Drop rows that equal an earlier one, and with `near` those nearly like one.
-
-    It keeps 16 bytes of hash for each row it has seen, not the row: about 80 bytes of memory with
-    Python's set around them, 80 MB for a million rows. That two of 2^32 different rows share a
-    hash has the probability 2^-65.
-    """
-    seen: set[bytes] = set()
-
-    def is_seen(text: str) -> bool:
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        known = digest in seen
-        seen.add(digest)
-        return known
-
-    exact = Filter("exact duplicates", is_seen)
-    return [exact] if near is None else [exact, drop_near_duplicates(near)]
-
-
-def drop_near_duplicates(threshold: float) -> Filter:
-    """Drop rows that share this much of their five-letter spans (Jaccard) with an earlier one.
-
-    Overlap is estimated (MinHash), and only rows that fall into a common bucket are compared
-    (locality-sensitive hashing), so a pair near the threshold may go either way, and the time per
-    row does not grow with the corpus. Memory is a few kilobytes a row.
-
-    Raises:
-        ConfigError: datasketch is not installed, or a threshold outside (0, 1).
-
-    Source: Leskovec, Rajaraman, Ullman, *Mining of Massive Datasets*, chapter 3.
-    """
-    try:
-        import datasketch  # brings scipy, 140 MB: only who asks for it needs it
-    except ImportError as error:
-        raise ConfigError(
-            f"near-duplicates need a package that is not here ({error}): "
-            "pip install datasketch, or leave near-duplicates in"
-        ) from error
-    if not 0 < threshold < 1:
-        raise ConfigError(f"near-duplicates from {threshold} on: give a share between 0 and 1")
-    index = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
-    number = itertools.count()
-
-    def is_near(text: str) -> bool:
-        sketch = datasketch.MinHash(num_perm=PERMUTATIONS)
-        sketch.update_batch(shingles(text))
-        if index.query(sketch):
-            return True
-        index.insert(next(number), sketch, check_duplication=False)
-        return False
-
-    return Filter("near-duplicates", is_near)
-
-
-def shingles(text: str) -> list[bytes]:
-    """The different spans of five letters or digits, without case, spaces and punctuation."""
-    level = "".join(filter(str.isalnum, text.casefold()))
-    spans = {level[i : i + SHINGLE] for i in range(max(1, len(level) - SHINGLE + 1))}
-    return [span.encode() for span in spans]
 
 
 @dataclass
@@ -246,10 +146,6 @@ class CleaningReport:
     bytes_in: int = 0  # UTF-8
     bytes_out: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        return asdict(self)
-
     def table(self) -> str:
         """A line for each step that did something, between what came and what is left."""
         width = max(map(len, ["documents out", *(step.name for step in self.steps)]))
@@ -276,10 +172,9 @@ def printable(text: str) -> str:
 
 
 class Cleaner:
-    """Takes texts through steps in order, and keeps count; what one drops the next never sees.
+    """Takes texts through steps in order, one at a time; what one drops the next never sees.
 
-    It works lazily and holds one text at a time, besides what a filter remembers of those before
-    (duplicates). A cleaner serves one corpus: counts and duplicates go on from call to call.
+    A cleaner serves one corpus: its counts and known duplicates go on from call to call.
     """
 
     def __init__(self, steps: Iterable[Step]) -> None:
@@ -314,21 +209,36 @@ def n_bytes(text: str) -> int:
 
 
 def text_cleaner(
-    shortest: int = SHORTEST, longest: int | None = None, near_duplicates: float | None = None
+    shortest: int = SHORTEST,
+    longest: int | None = None,
+    near_duplicates: float | None = None,
+    normalizers: Iterable[Normalizer] = NORMALIZERS,
+    languages: Iterable[Filter] = (),
 ) -> Cleaner:
     """The steps that suit text in any language.
 
     Args:
-        shortest: characters that a row has at least.
-        longest: characters that a row has at most; None (default), as a book may be one row.
+        shortest, longest: characters that a row has; None (default), as a book may be one row.
         near_duplicates: drop rows that share this much with an earlier one, 0.8 say; None (the
             default, as it is ten times slower than all else) drops exact duplicates only.
+        normalizers, languages: further steps, after which lengths and duplicates are looked at.
 
     Raises:
         ConfigError: lengths or a share that allow nothing, or near-duplicates without datasketch.
     """
-    bounds, duplicates = drop_by_length(shortest, longest), drop_duplicates(near_duplicates)
-    return Cleaner([drop_surrogates(), *NORMALIZERS, *bounds, *duplicates])
+    limit = sys.maxsize if longest is None else longest
+    if not 0 < shortest <= limit:
+        raise ConfigError(
+            f"lengths from {shortest} to {longest} allow no row: give 0 < shortest ≤ longest"
+        )
+    steps: list[Step] = [NO_SURROGATES, *normalizers]
+    steps.append(Filter(f"under {shortest:,} characters", lambda text: len(text) < shortest))
+    if longest is not None:
+        steps.append(Filter(f"over {longest:,} characters", lambda text: len(text) > limit))
+    steps += [*languages, Filter("exact duplicates", exact_duplicates())]
+    if near_duplicates is not None:
+        steps.append(Filter("near-duplicates", similar_to_earlier(near_duplicates)))
+    return Cleaner(steps)
 
 
 def darija_cleaner(
@@ -348,15 +258,11 @@ def darija_cleaner(
             a vocabulary in one script.
         least_arabic: the share of Arabic letters that a row needs, Arabizi apart; None (default)
             leaves it to `detect_language`, which asks a tenth.
-        shortest: characters that a row has at least.
-        longest: characters that a row has at most.
-        near_duplicates: see `text_cleaner`.
-
-    Raises:
-        ConfigError: lengths or a share that allow nothing, or near-duplicates without datasketch.
+        shortest, longest, near_duplicates: see `text_cleaner`, which raises alike.
     """
     marks, *others = NORMALIZERS
-    comments = [Normalizer("HTML", resolve_html), Normalizer("tatweel", remove_tatweel)]
+    html = Normalizer("HTML", resolve_html)
+    tatweel = Normalizer("tatweel", lambda text: text.replace("\u0640", ""))  # جميـــل: ornament
     languages = [
         drop_language("other", "no words, or another language"),
         drop_language("french", "French"),
@@ -364,7 +270,15 @@ def darija_cleaner(
     if not arabizi:
         languages.append(drop_language("arabizi", "Arabizi"))
     if least_arabic is not None:
-        languages.append(drop_below_arabic_share(least_arabic))
-    bounds, duplicates = drop_by_length(shortest, longest), drop_duplicates(near_duplicates)
-    normalizers = [marks, *comments, *others]
-    return Cleaner([drop_surrogates(), *normalizers, *bounds, *languages, *duplicates])
+        if not 0 <= least_arabic <= 1:
+            raise ConfigError(f"an Arabic share of {least_arabic} cannot be asked for: give 0 to 1")
+        languages.append(
+            Filter(
+                f"Arabic share under {least_arabic:g}",
+                lambda text: (
+                    arabic_share(text) < least_arabic and detect_language(text) != "arabizi"
+                ),
+            )
+        )
+    normalizers = [marks, html, tatweel, *others]
+    return text_cleaner(shortest, longest, near_duplicates, normalizers, languages)

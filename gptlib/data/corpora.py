@@ -1,26 +1,87 @@
-"""Texts by name or by path, and what to do when one cannot be had.
+"""Texts by name, by path, or by address on the Hugging Face hub; what to do when one is not there.
 
-Facts and licences of every named corpus stand in ``data/README.md``.
+Facts and licenses of every named corpus stand in ``data/README.md``.
 """
 
+import hashlib
 import importlib
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from gptlib import environment
-from gptlib.data import hub, hub_texts
-from gptlib.data.corpus import Corpus, CorpusStream, Entry
-from gptlib.data.reading import read_documents, stream_documents
+from gptlib.data import hub
+from gptlib.data.readers import check_text, stream_documents
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
-from gptlib.files import download, sha256_of
+from gptlib.files import atomic_write, download, sha256_of
 
 THE_VERDICT_URL = (
     "https://raw.githubusercontent.com/rasbt/LLMs-from-scratch/main/"
     "ch02/01_main-chapter-code/the-verdict.txt"
 )
 THE_VERDICT_SHA256 = "b41e41a68f0398a3154ae69e2e4c0e2694e17fe0d66730536837f1b01935b31f"
+DUMP = "20231101"  # the date of Wikipedia's copy on the hub
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents in memory, and where they are from."""
+
+    name: str
+    documents: list[str]
+    source: str
+    license: str
+
+    @property
+    def text(self) -> str:
+        """All documents, a blank line between."""
+        return "\n\n".join(self.documents)
+
+    @property
+    def fingerprint(self) -> str:
+        """A sha256 of the documents and their order: two equal texts have the same."""
+        digest = hashlib.sha256()
+        for document in self.documents:
+            digest.update(hashlib.sha256(document.encode()).digest())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class CorpusSpec:
+    """A corpus that is still to be read: where it is from, and what goes on in its place."""
+
+    name: str
+    license: str = "its owner's: read its page on the hub"
+    repository: str = ""  # on the hub: one column of one split
+    config: str | None = None  # None: the data set's own default
+    split: str = "train"  # "train[:10%]" takes a slice
+    column: str = "text"
+    gated: bool = False  # whether its owner asks for a login
+    large: bool = False  # whether the whole would not fit in memory
+    origin: str = ""  # of a text that is not on the hub
+    read: Callable[[], Iterable[str]] = tuple  # its documents
+    fallback: str | None = "sample-articles"  # None: it comes with the course, or is the user's
+
+    @property
+    def source(self) -> str:
+        """Where it is from, in one line."""
+        config = f", config {self.config}" if self.config else ""
+        on_hub = f"{self.repository} on the Hugging Face hub{config}, split {self.split}"
+        return self.origin or on_hub
+
+    def stream(self, documents: int | None = None) -> Iterator[str]:
+        """The first `documents` (None: all), one by one as they are asked for; kept nowhere."""
+        if documents is not None and documents < 1:
+            raise CorpusError(f"documents is {documents}: read at least 1, or leave it out for all")
+        return islice(stream_hub(self) if self.repository else self.read(), documents)
+
+    def __str__(self) -> str:
+        """For people: name, source and license."""
+        return f"{self.name}: {self.source} ({self.license})"
 
 
 def load_corpus(
@@ -36,10 +97,10 @@ def load_corpus(
     the bundled sample that stands in for it, which one printed line says.
 
     Args:
-        name: a key of `CORPORA` or `hub_texts.NAMED`, an address as `hub_texts.FORM` shows, or
-            the path of a .txt, .jsonl or .parquet file or of a folder of these.
+        name: a key of `CORPORA`, an address such as `hub.ADDRESS`, or the path of a .txt, .jsonl or
+            .parquet file or of a folder of these.
         fallback: the corpus to go on with where `name` is neither stored here nor reachable.
-        separator: what parts the documents of a .txt file; without it a file is one document.
+        separator: what splits a .txt file into documents; without it a file is one.
         documents: how many to read, from the first; None for all.
         language: of Wikipedia, such as ``ar``.
 
@@ -47,41 +108,16 @@ def load_corpus(
         CorpusUnavailable: `name` is known, but neither stored here nor reachable.
         CorpusError: `name` is unknown, or a file cannot be read as text.
     """
-    check_choices(name, documents)
-    text = hub_texts.hub_text(str(name), language)
-    if text is None and str(name) not in CORPORA:
-        own = local_corpus(Path(name), separator, documents)
-        return Corpus(own.name, list(own.documents), own.source, own.licence)
-    entry = CORPORA[str(name)] if text is None else hub_entry(text, documents)
-    name = text.name if text else str(name)
-    if environment.bundled_only() and entry.stand_in:
-        print(f"corpus   {entry.stand_in} stands in for {name} (GPTLIB_CORPORA=bundled)")
-        return load_corpus(entry.stand_in, documents=documents)
+    spec = find_corpus(name, separator, language)
+    rows = spec.stream(documents)
     try:
-        return Corpus(name, entry.read()[:documents], entry.source, entry.licence)
+        texts = read_hub(spec, documents) if spec.repository else list(rows)
     except CorpusUnavailable:
         if fallback is None:
             raise
-        print(f"corpus   {fallback} stands in for {name}, neither stored here nor reachable")
+        print(f"corpus   {fallback} stands in for {spec.name}, neither stored here nor reachable")
         return load_corpus(fallback, documents=documents)
-
-
-def open_corpus(
-    name: str | Path,
-    separator: str | None = None,
-    documents: int | None = None,
-    language: str | None = None,
-) -> CorpusStream:
-    """A corpus whose documents are read one by one, and kept nowhere; arguments and errors as of
-    `load_corpus`, some of the errors only at the document that has them."""
-    check_choices(name, documents)
-    text = hub_texts.hub_text(str(name), language)
-    if text and not environment.bundled_only():
-        return CorpusStream(text.name, hub.stream(text, documents), text.source, text.licence)
-    if text or str(name) in CORPORA:
-        corpus = load_corpus(name, documents=documents, language=language)
-        return CorpusStream(corpus.name, iter(corpus.documents), corpus.source, corpus.licence)
-    return local_corpus(Path(name), separator, documents)
+    return Corpus(spec.name, texts, spec.source, spec.license)
 
 
 def stream_corpus(
@@ -90,59 +126,122 @@ def stream_corpus(
     documents: int | None = None,
     language: str | None = None,
 ) -> Iterator[str]:
-    """The documents of `open_corpus`."""
-    return open_corpus(name, separator, documents, language).documents
+    """The documents of a corpus one by one; arguments and errors as of `load_corpus`, most errors
+    only at the first document."""
+    return find_corpus(name, separator, language).stream(documents)
 
 
-def hub_entry(text: hub_texts.HubText, documents: int | None) -> Entry:
-    """A data set of the hub as an entry among the others."""
-    return Entry(partial(hub.read, text, documents), text.source, text.licence, text.stand_in)
+def find_corpus(
+    name: str | Path, separator: str | None = None, language: str | None = None
+) -> CorpusSpec:
+    """What `load_corpus` reads, or the sample in its place; nothing is read or fetched yet."""
+    name = str(name)
+    spec = CORPORA.get(name)
+    if name.startswith("hub:"):
+        spec = CorpusSpec(file_name(name.removeprefix("hub:")), **hub.parse_address(name))
+    if language is not None:
+        if name != "wikipedia" or not re.fullmatch(r"[a-z][a-z0-9-]*", language):
+            raise CorpusError(
+                f"{name} has no language {language!r}: only wikipedia takes one, such as en or ar"
+            )
+        spec = replace(CORPORA[name], config=f"{DUMP}.{language}")
+    spec = spec or find_file(name, separator)
+    if environment.bundled_only() and spec.fallback:
+        print(f"corpus   {spec.fallback} stands in for {spec.name} (GPTLIB_CORPORA=bundled)")
+        return CORPORA[spec.fallback]
+    return spec
 
 
-def check_choices(name: str | Path, documents: int | None) -> None:
-    """Refuse a name or a number that means nothing."""
-    if not str(name).strip():
-        raise CorpusError(f"the corpus has an empty name: give one of {NAMES}, or a path")
-    if documents is not None and documents < 1:
-        raise CorpusError(f"documents is {documents}: read at least 1, or leave it out for all")
-
-
-def local_corpus(path: Path, separator: str | None, documents: int | None) -> CorpusStream:
-    """A file or folder of the learner's own; its licence is theirs to know."""
-    if not path.exists():
-        raise CorpusError(
-            f"no corpus {str(path)!r}: give one of {NAMES}, "
-            f"or the path of a .txt, .jsonl or .parquet file or of a folder of these"
+def find_file(name: str, separator: str | None) -> CorpusSpec:
+    """A file or folder of the user's own, whose license is theirs to know."""
+    path = Path(name)
+    if name.strip() and path.exists():
+        return CorpusSpec(
+            path.absolute().stem,
+            "your own text",
+            origin=name,
+            read=partial(stream_documents, path, separator),
+            fallback=None,
         )
-    rows = islice(stream_documents(path, separator), documents)
-    return CorpusStream(path.absolute().stem, rows, str(path), "your own text")
+    wrong = f"no corpus '{name}', and no file or folder of that name"
+    raise CorpusError(
+        f"{wrong if name.strip() else 'the corpus has an empty name'}: give one of "
+        f"{', '.join(CORPORA)}, {hub.ADDRESS}, or the path of a .txt, .jsonl or .parquet file or "
+        f"of a folder of these"
+    )
 
 
-def read_sample(file_name: str) -> list[str]:
-    """One of the texts written for this course; it lies beside the package."""
-    return read_documents(environment.SAMPLES / file_name)
+def file_name(address: str) -> str:
+    """The address as a name that any file system takes."""
+    return re.sub(r"[^\w.-]+", "--", address).strip("-.")
 
 
-def read_the_verdict() -> list[str]:
+def stream_hub(spec: CorpusSpec, whole: bool = False) -> Iterator[str]:
+    """The documents of a data set of the hub that are not blank; where one does not come,
+    CorpusUnavailable names every way out."""
+    place = spec.repository, spec.config, spec.split, spec.column
+    try:
+        for number, value in enumerate(hub.stream_column(*place, whole)):
+            if value is not None:
+                text = check_text(value, f"{spec.name}, row {number:,}", spec.column)
+                if text.strip():
+                    yield text
+    except DownloadError as error:
+        way = (
+            "unset HF_HUB_OFFLINE and connect" if environment.offline() else "connect and try again"
+        )
+        if spec.gated or "gated" in str(error):
+            way += (
+                f", or accept its terms at https://huggingface.co/datasets/{spec.repository} and "
+                f"put your token into HF_TOKEN or .env, or log in with `hf auth login`"
+            )
+        raise CorpusUnavailable(
+            f"{spec.name} ({spec.source}) is not stored here and did not come ({error}): {way}, "
+            f"or check config and split at its page, or bring the folder that HF_HOME names from a "
+            f"machine that has it, or give the path of a .jsonl or .parquet file with its texts, "
+            f"or go on with {spec.fallback} in its place"
+        ) from None
+
+
+def read_hub(spec: CorpusSpec, documents: int | None) -> list[str]:
+    """The documents of a data set in memory; kept, so that a second reading needs no network.
+
+    The whole of one is kept by `datasets` in its own cache; the first `documents` of one are kept
+    as a file in the data folder, another for another config, split or column.
+    """
+    if documents is None:
+        if spec.large:
+            raise CorpusError(
+                f"{spec.name} is larger than memory: give documents=N for its first N, "
+                f"or read it with stream_corpus"
+            )
+        return list(stream_hub(spec, whole=True))
+    parts = [spec.repository, spec.config, spec.split, spec.column, documents]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    name = f"{file_name(spec.repository)}-{documents}-{digest[:12]}.jsonl"
+    path = environment.data_folder() / "hub" / name
+    if not path.is_file():
+        with atomic_write(path, "w") as file:
+            for document in islice(stream_hub(spec), documents):
+                file.write(json.dumps({"text": document}, ensure_ascii=False) + "\n")
+    return list(stream_documents(path))
+
+
+def read_the_verdict() -> Iterator[str]:
     """The stored copy if there is a right one, else a download."""
     path = environment.data_folder() / "the-verdict.txt"
-    if not (path.is_file() and sha256_of(path) == THE_VERDICT_SHA256):
-        fetch("the-verdict", THE_VERDICT_URL, path, THE_VERDICT_SHA256)
-    return read_documents(path)
-
-
-def fetch(name: str, url: str, path: Path, sha256: str) -> None:
-    """Download a corpus to `path`, or say every way to have it all the same."""
     try:
-        if environment.offline():
-            raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
-        download(url, path, sha256)
+        if not (path.is_file() and sha256_of(path) == THE_VERDICT_SHA256):
+            if environment.offline():
+                raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
+            download(THE_VERDICT_URL, path, THE_VERDICT_SHA256)
     except (DownloadError, OSError) as error:
         raise CorpusUnavailable(
-            f"{name} is not in {path.parent} and did not come ({error}): connect and try again, "
-            f"or save {url} as {path}, or set GPTLIB_DATA to a folder that holds {path.name}, "
-            f"or go on with {CORPORA[name].stand_in} in its place"
+            f"the-verdict is not in {path.parent} and did not come ({error}): connect and try "
+            f"again, or save {THE_VERDICT_URL} as {path}, or set GPTLIB_DATA to a folder that "
+            f"holds {path.name}, or go on with sample-story in its place"
         ) from error
+    yield from stream_documents(path)
 
 
 def read_python_docs() -> list[str]:
@@ -152,27 +251,46 @@ def read_python_docs() -> list[str]:
     except ImportError as error:  # some distributions part the manual from the interpreter
         raise CorpusUnavailable(
             f"python-docs: this Python has no pydoc_data ({error}): use another Python, "
-            f"or go on with {CORPORA['python-docs'].stand_in} in its place"
+            f"or go on with sample-articles in its place"
         ) from error
     return [topics[topic] for topic in sorted(topics)]
 
 
+def bundled(file_name: str) -> CorpusSpec:
+    """One of the texts that come with the course."""
+    name, read = Path(file_name).stem, partial(stream_documents, environment.SAMPLES / file_name)
+    return CorpusSpec(name, "MIT", origin="written for this course", read=read, fallback=None)
+
+
 CORPORA = {
-    "the-verdict": Entry(
-        read_the_verdict,
-        "Edith Wharton, The Verdict, 1908",
-        "public domain",
-        stand_in="sample-story",
-    ),
-    "python-docs": Entry(
-        read_python_docs,
-        "pydoc_data.topics of this Python",
-        "PSF licence",
-        stand_in="sample-articles",
-    ),
-    **{
-        Path(name).stem: Entry(partial(read_sample, name), "written for this course", "MIT")
-        for name in ("sample-story.txt", "sample-articles.jsonl", "sample-darija.jsonl")
-    },
+    spec.name: spec
+    for spec in (
+        CorpusSpec(
+            "the-verdict",
+            "public domain",
+            origin="Edith Wharton, The Verdict, 1908",
+            read=read_the_verdict,
+            fallback="sample-story",
+        ),
+        CorpusSpec(
+            "python-docs",
+            "PSF license",
+            origin="pydoc_data.topics of this Python",
+            read=read_python_docs,
+        ),
+        *map(bundled, ("sample-story.txt", "sample-articles.jsonl", "sample-darija.jsonl")),
+        CorpusSpec(
+            "wikipedia", "CC BY-SA 3.0 and GFDL", "wikimedia/wikipedia", f"{DUMP}.en", large=True
+        ),
+        CorpusSpec(
+            *("darija", "CC BY 4.0", "ayoubkirouane/Algerian-Darija", None, "v1", "Text"),
+            fallback="sample-darija",
+        ),
+        CorpusSpec("openwebtext", "CC0", "Skylion007/openwebtext", large=True),
+        CorpusSpec(
+            *("tiny-textbooks", "Apache-2.0", "nampdn-ai/tiny-textbooks"),
+            column="textbook",
+            gated=True,
+        ),
+    )
 }
-NAMES = ", ".join([*CORPORA, *hub_texts.NAMED, hub_texts.FORM])

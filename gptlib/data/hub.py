@@ -1,24 +1,22 @@
-"""Read data sets of the Hugging Face hub, streamed or kept; whatever goes wrong is named.
+"""Data sets of the Hugging Face hub, by its own libraries, which give up in time and say why.
 
 Code that comes with a data set is never run: `datasets` no longer does, and nothing here asks it.
 """
 
-import hashlib
 import importlib
 import inspect
-import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from gptlib import environment
-from gptlib.data.hub_texts import FORM, HubText, file_name
-from gptlib.data.reading import checked_text, read_documents
-from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
-from gptlib.files import atomic_write, sha256_of
+from gptlib.errors import CorpusError, DownloadError
+from gptlib.files import sha256_of
+
+ADDRESS = "hub:owner/name?config=…&split=…&column=…"
 
 
 @cache
@@ -70,84 +68,65 @@ def silence_of(method: str, path: str) -> float:
     return 3.5 if "/resolve/" in path else 8.0  # a file is tried up to six times, all else twice
 
 
-def stream(text: HubText, documents: int | None = None) -> Iterator[str]:
-    """Its documents one by one, read from the hub as they are asked for and kept nowhere.
+def parse_address(address: str) -> dict[str, Any]:
+    """The parts of ``hub:owner/name?config=…&split=…&column=…`` that it has; raises CorpusError."""
+    repository, _, query = address.removeprefix("hub:").partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    if (
+        not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository, re.ASCII)
+        or {name for name, _ in pairs} - {"config", "split", "column"}
+        or len(dict(pairs)) < len(pairs)
+        or not all(value for _, value in pairs)
+    ):
+        raise CorpusError(f"{address!r} is no address of a data set: write {ADDRESS}")
+    return {"repository": repository, **dict(pairs)}
+
+
+def stream_column(
+    repository: str, config: str | None, split: str, column: str, whole: bool
+) -> Iterator[Any]:
+    """The values of one column of a data set, one by one.
 
     Args:
-        text: what to read.
-        documents: how many, from the first; None for all.
+        repository, config, split, column: which; without a config the data set's default.
+        whole: fetch all of it first, into the cache of `datasets`, and read it from there.
 
     Raises:
-        CorpusUnavailable: at the first document or between two, where one does not come.
-        CorpusError: it has no such config, split or column.
+        DownloadError: what went wrong, in one line without the user's token.
+        CorpusError: there is no such column.
     """
-    # A slice needs the number of rows, which only a whole copy knows; so does an offline reader.
-    whole = "[" in text.split or environment.offline()
-    return islice(rows_of(text, streaming=not whole), documents)
-
-
-def read(text: HubText, documents: int | None = None) -> list[str]:
-    """Its documents in memory; kept, so that a second reading needs no network.
-
-    The whole of a data set is kept by `datasets` in its own cache; the first `documents` of one
-    are kept as a file in the data folder. Raises as `stream` does.
-    """
-    if documents is None:
-        if text.large:
-            raise CorpusError(
-                f"{text.name} is larger than memory: give documents=N for its first N, "
-                f"or read it with stream_corpus"
-            )
-        return list(rows_of(text, streaming=False))
-    path = kept_at(text, documents)
-    if not path.is_file():
-        with atomic_write(path, "w") as file:
-            for document in stream(text, documents):
-                file.write(json.dumps({"text": document}, ensure_ascii=False) + "\n")
-    return read_documents(path)
-
-
-def kept_at(text: HubText, documents: int) -> Path:
-    """The file that keeps the first documents; another config, split or column is another file."""
-    parts = [text.repository, text.config, text.split, text.column, documents]
-    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    name = f"{file_name(text.repository)}-{documents}-{digest[:12]}.jsonl"
-    return environment.data_folder() / "hub" / name
-
-
-def rows_of(text: HubText, streaming: bool) -> Iterator[str]:
-    """The documents that are not blank, with every failure turned into a line with each way out."""
     token = None
     try:
-        token = libraries()[1].get_token() or environment.token_in_file()
-        rows = (open_stream if streaming else open_copy)(text, token)
-        for number, row in enumerate(rows.select_columns([text.column])):
-            value = row[text.column]
-            if value is not None:
-                document = checked_text(value, f"{text.name}, row {number:,}", text.column)
-                if document.strip():
-                    yield document.replace("\r\n", "\n")
+        datasets, hub = libraries()
+        token = hub.get_token() or environment.token_in_file()
+        # A slice needs the number of rows, which only a whole copy knows; so does who is offline.
+        if whole := whole or "[" in split or environment.offline():
+            try:
+                rows = datasets.load_dataset(repository, config, split=split, token=token)
+            except Exception:
+                remove_damaged(repository)
+                raise
+        else:
+            builder = datasets.load_dataset_builder(repository, config, token=token)
+            rows = builder.as_streaming_dataset(split=split)
+        if rows.column_names is not None and column not in rows.column_names:
+            raise CorpusError(
+                f"{repository} has no column {column!r} but {', '.join(rows.column_names)}: "
+                f"name the one that holds the documents, as in {ADDRESS}"
+            )
+        if not whole and hasattr(builder.config, "columns"):  # of parquet files, ours alone
+            builder.config.columns = [column]
+            rows = builder.as_streaming_dataset(split=split)
+        for row in rows.select_columns([column]):
+            yield row[column]
     except CorpusError:
         raise
     except Exception as error:
         reason = one_line(error)
-        told = reason.replace(token, "…") if token else reason
-        raise CorpusUnavailable(unavailable(text, told)) from None
+        raise DownloadError(reason.replace(token, "…") if token else reason) from None
 
 
-def open_copy(text: HubText, token: str | None) -> Any:
-    """The whole, downloaded once into the cache of `datasets` and mapped from there."""
-    datasets, _ = libraries()
-    try:
-        rows = datasets.load_dataset(text.repository, text.config, split=text.split, token=token)
-    except Exception:
-        drop_damaged(text.repository)
-        raise
-    check_column(text, rows.column_names)
-    return rows
-
-
-def drop_damaged(repository: str) -> None:
+def remove_damaged(repository: str) -> None:
     """Remove downloads that are not what their name says, or every later run would trust them.
 
     The hub's library checks their length only; it names large files by their sha256.
@@ -158,27 +137,6 @@ def drop_damaged(repository: str) -> None:
             path.unlink()
 
 
-def open_stream(text: HubText, token: str | None) -> Any:
-    """Rows that are read as they are asked for; of parquet files, our column alone."""
-    datasets, _ = libraries()
-    builder = datasets.load_dataset_builder(text.repository, text.config, token=token)
-    rows = builder.as_streaming_dataset(split=text.split)
-    check_column(text, rows.column_names)
-    if hasattr(builder.config, "columns"):
-        builder.config.columns = [text.column]
-        rows = builder.as_streaming_dataset(split=text.split)
-    return rows
-
-
-def check_column(text: HubText, columns: list[str] | None) -> None:
-    """A column that is not there is named before the first row is read."""
-    if columns is not None and text.column not in columns:
-        raise CorpusError(
-            f"{text.name} has no column {text.column!r} but {', '.join(columns)}: "
-            f"name the one that holds the documents, as in {FORM}"
-        )
-
-
 def one_line(error: BaseException) -> str:
     """What happened at the bottom: the libraries wrap it in reasons of their own."""
     causes = [error]
@@ -186,21 +144,3 @@ def one_line(error: BaseException) -> str:
         causes.append(cause)
     told = [cause for cause in causes if "is not cached in" not in str(cause)]
     return " ".join(str((told or causes)[-1]).split()) or type(error).__name__
-
-
-def unavailable(text: HubText, reason: str) -> str:
-    """The line that names every way out."""
-    ways = "connect and try again"
-    if environment.offline():
-        ways = "unset HF_HUB_OFFLINE and connect"
-    if text.gated or "gated" in reason:
-        ways += (
-            f", or accept its terms at https://huggingface.co/datasets/{text.repository} and put "
-            f"your token into HF_TOKEN or .env, or log in with `hf auth login`"
-        )
-    return (
-        f"{text.name} ({text.source}) is not stored here and did not come ({reason}): {ways}, "
-        f"or check config and split at its page, or bring the folder that HF_HOME names from a "
-        f"machine that has it, or give the path of a .jsonl or .parquet file with its texts, "
-        f"or go on with {text.stand_in} in its place"
-    )

@@ -6,23 +6,39 @@
 
 ``shards.json`` lists the ids, size and sha256 of every shard and ends with its own hash. The header
 of a shard follows from it, so that it is compared and never parsed. Ids stay on the disk until they
-are asked for. :mod:`gptlib.data.sharding` writes such a folder.
+are asked for. When shards are written, memory does not grow with the documents.
 """
 
 import hashlib
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
+from gptlib import environment
 from gptlib.data.dataset import TokenShards
-from gptlib.errors import Damaged, ShardError
-from gptlib.files import BLOCK, check_files, manifest_bytes, read_manifest
+from gptlib.data.split import SPLITS
+from gptlib.errors import CorpusError, Damaged, ShardError
+from gptlib.files import BLOCK, check_files, file_facts, manifest_bytes, read_manifest, sha256_of
+from gptlib.tokenizer import END_OF_TEXT, Tokenizer
+from gptlib.tokenizer.bpe import safe_chunks
+from gptlib.tokenizer.tokenizers import out_of_range
 
 INDEX = "shards.json"
 VERSION = 1
 HEADER = 128  # bytes before the ids: numpy aligns them to 64
 LARGEST = {"<u2": 1 << 16, "<u4": 1 << 32}  # integer type → the vocabulary that just fits
+BATCH = 1 << 18  # characters that a thread encodes at a time: a few hundredths of a second
+
+Counts = dict[str, dict[str, int]]  # split → documents and bytes of text
+Batch = list[str | None]  # pieces of text, and None where a document ends
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class ShardIndex:
     end_of_text: int | None
     tokenizer: dict[str, str]  # its name and fingerprint
     source: dict[str, str]  # what the documents are, and a fingerprint of them in their order
-    splits: dict[str, dict[str, int]]  # documents and text_bytes of each
+    splits: Counts
     shards: tuple[Shard, ...]
 
     @property
@@ -62,11 +78,7 @@ class ShardIndex:
 
 
 def dtype_of(vocab_size: int) -> str:
-    """The smallest integer type that holds every id of a vocabulary.
-
-    Raises:
-        ShardError: none does.
-    """
+    """The smallest integer type that holds every id of a vocabulary; ShardError if none does."""
     for dtype, largest in LARGEST.items():
         if 0 < vocab_size <= largest:
             return dtype
@@ -84,6 +96,9 @@ def header(dtype: str, tokens: int) -> bytes:
     text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({tokens},), }}"
     length = (HEADER - 10).to_bytes(2, "little")
     return b"\x93NUMPY\x01\x00" + length + text.ljust(HEADER - 11).encode() + b"\n"
+
+
+# Reading
 
 
 def read_index(folder: Path) -> ShardIndex:
@@ -117,9 +132,6 @@ def damaged(folder: Path, what: str | Damaged) -> ShardError:
 def verify_shards(folder: str | Path) -> ShardIndex:
     """Check every byte of a folder of shards: at the start of a run, and after a copy.
 
-    Returns:
-        What ``shards.json`` says.
-
     Raises:
         ShardError: names the file that is missing, added, not a plain file, of another size,
             altered, of another type, or that holds an id that the vocabulary has not.
@@ -127,59 +139,162 @@ def verify_shards(folder: str | Path) -> ShardIndex:
     folder = Path(folder)
     index = read_index(folder)
     for shard in index.shards:
-        check_shard(folder, index, shard)
+        ids = map_shard(folder, index, shard)
+        if sha256_of(folder / shard.file) != shard.sha256:
+            raise damaged(folder, f"{shard.file} was altered")
+        if (highest := int(ids.max(initial=0))) >= index.vocab_size:
+            raise damaged(
+                folder, f"{shard.file} holds id {highest:,}, the vocabulary {index.vocab_size:,}"
+            )
     return index
 
 
-def check_shard(folder: Path, index: ShardIndex, shard: Shard) -> None:
-    """Read one shard once, in blocks: hash, header, ids."""
-    highest, item = 0, np.dtype(index.dtype).itemsize
+def map_shard(folder: Path, index: ShardIndex, shard: Shard) -> np.ndarray:
+    """The ids of one shard (n,), left on the disk."""
+    path = folder / shard.file
     try:
-        with (folder / shard.file).open("rb") as file:
-            start = file.read(HEADER)
-            digest = hashlib.sha256(start)
-            while block := file.read(BLOCK):
-                digest.update(block)
-                ids = np.frombuffer(block[: len(block) // item * item], index.dtype)
-                highest = max(highest, int(ids.max(initial=0)))
-    except OSError as error:
-        raise damaged(folder, f"{shard.file} cannot be read ({error.strerror})") from error
-    if digest.hexdigest() != shard.sha256:
-        raise damaged(folder, f"{shard.file} was altered")
-    if start != header(index.dtype, shard.tokens):
-        raise damaged(folder, f"{shard.file} does not begin as its index says")
-    if highest >= index.vocab_size:
-        raise damaged(
-            folder, f"{shard.file} holds id {highest:,}, the vocabulary {index.vocab_size:,}"
-        )
+        with path.open("rb") as file:
+            if file.read(HEADER) != header(index.dtype, shard.tokens):
+                raise damaged(folder, f"{shard.file} does not begin as its index says")
+        return np.memmap(path, index.dtype, "r", HEADER, (shard.tokens,))
+    except (OSError, ValueError) as error:
+        raise damaged(folder, f"{shard.file} cannot be read ({error})") from error
 
 
 def open_shards(folder: str | Path, split: str, index: ShardIndex | None = None) -> TokenShards:
     """Map the ids of one split into memory; :func:`verify_shards` first, if they may be damaged.
 
     Args:
-        folder: what ``write_shards`` has written.
+        folder: of shards.
         split: ``train``, ``validation`` or ``test``.
         index: what :func:`read_index` has returned, where it was called before.
 
     Raises:
         ShardError: see :func:`read_index`; or a header is wrong, or there is no such split.
-            Hashes are not checked here.
     """
     folder = Path(folder)
     index = index or read_index(folder)
-    shards, arrays = index.of(split), []
+    shards = index.of(split)
     if not shards:
         there = ", ".join(dict.fromkeys(shard.split for shard in index.shards))
         raise ShardError(f"{folder} has no split {split!r}: give one of {there}")
-    for shard in shards:
-        path = folder / shard.file
-        try:
-            with path.open("rb") as file:
-                if file.read(HEADER) != header(index.dtype, shard.tokens):
-                    raise damaged(folder, f"{shard.file} does not begin as its index says")
-            arrays.append(np.memmap(path, index.dtype, "r", HEADER, (shard.tokens,)))
-        except OSError as error:
-            raise damaged(folder, f"{shard.file} cannot be read ({error.strerror})") from error
+    arrays = [map_shard(folder, index, shard) for shard in shards]
     fingerprint = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()
     return TokenShards(arrays, index.vocab_size, fingerprint)
+
+
+# Writing: ids are appended to one file for each split, and at the end each file is cut
+
+
+def write_ids(
+    sides: Iterable[tuple[str, str]], tokenizer: Tokenizer, part: Path, splits: Sequence[str]
+) -> Counts:
+    """Append the ids of documents to one file for each split; returns what these hold.
+
+    Threads serve a tokenizer that leaves Python while it works, as tiktoken does; others are
+    as fast as on one thread. The bytes are the same, however many threads there are.
+    """
+    counts: Counts = {split: {"documents": 0, "text_bytes": 0} for split in splits}
+    threads, pending = os.cpu_count() or 1, deque[tuple[str, Future[bytes]]]()
+    with ExitStack() as stack:
+        files = {split: stack.enter_context(ids_file(part, split).open("wb")) for split in splits}
+        pool = stack.enter_context(ThreadPoolExecutor(threads))
+        for split, batch in batches(sides, counts):
+            pending.append((split, pool.submit(batch_bytes, tokenizer, batch)))
+            if len(pending) > 2 * threads:  # enough for no thread to wait, little to hold
+                first, ids = pending.popleft()
+                files[first].write(ids.result())
+        for split, ids in pending:
+            files[split].write(ids.result())
+        for split, file in files.items():
+            if file.tell() == 0:
+                raise CorpusError(
+                    f"the {split} split would be empty (equal documents fall on one side): "
+                    f"use more documents or other shares"
+                )
+    return counts
+
+
+def ids_file(part: Path, split: str) -> Path:
+    """The file in which a split's ids wait to be cut."""
+    return part / f"{split}.ids"
+
+
+def batches(sides: Iterable[tuple[str, str]], counts: Counts) -> Iterator[tuple[str, Batch]]:
+    """Gather the documents of each split until there is work worth a thread; count them."""
+    waiting: dict[str, Batch] = {split: [] for split in counts}
+    sizes = dict.fromkeys(counts, 0)
+    with tqdm(desc="tokenizing", unit="B", unit_scale=True, disable=environment.quiet()) as bar:
+        for split, document in sides:
+            size = len(document.encode())
+            counts[split]["documents"] += 1
+            counts[split]["text_bytes"] += size
+            bar.update(size)
+            # Parts of a long document that have the same ids as the whole.
+            for piece in [document] if len(document) <= BATCH else safe_chunks([document], BATCH):
+                waiting[split].append(piece)
+                sizes[split] += len(piece)
+                if sizes[split] >= BATCH:
+                    yield split, waiting[split]
+                    waiting[split], sizes[split] = [], 0
+            waiting[split].append(None)
+    yield from waiting.items()
+
+
+def encode_batch(tokenizer: Tokenizer, batch: Batch) -> list[int]:
+    """The ids of pieces of text, with the end of text for each None, if there is one."""
+    joined = "".join([END_OF_TEXT if piece is None else piece for piece in batch])
+    plain = joined.count(END_OF_TEXT) == batch.count(None)  # no piece holds such a text itself
+    if plain and list(tokenizer.special_tokens) == [END_OF_TEXT]:
+        # One long call: between many short ones, threads would wait for each other.
+        return tokenizer.encode(joined, allow_special=True)
+    ids = []
+    for piece in batch:
+        if piece is not None:
+            ids += tokenizer.encode(piece)
+        elif tokenizer.end_of_text is not None:
+            ids.append(tokenizer.end_of_text)
+    return ids
+
+
+def batch_bytes(tokenizer: Tokenizer, batch: Batch) -> bytes:
+    """The ids of a batch as a file holds them; TokenOutOfRange for one that it could not hold."""
+    ids = encode_batch(tokenizer, batch)
+    line = np.fromiter(ids, np.int64, len(ids))
+    bad = line[(line < 0) | (line >= tokenizer.vocab_size)]
+    if len(bad):
+        raise out_of_range(bad[0], tokenizer.vocab_size)
+    return line.astype(dtype_of(tokenizer.vocab_size)).tobytes()
+
+
+def cut_shards(
+    part: Path, tokenizer: Tokenizer, counts: Counts, n_shards: int, source: dict[str, str]
+) -> ShardIndex:
+    """Cut the file of each split that `write_ids` has left into shards, and write the index."""
+    shards: list[Shard] = []
+    dtype = dtype_of(tokenizer.vocab_size)
+    item = np.dtype(dtype).itemsize
+    tokens = {split: ids_file(part, split).stat().st_size // item for split in counts}
+    for split in counts:
+        wanted = -(-n_shards * tokens[split] // tokens[SPLITS[0]])
+        count = min(wanted, tokens[split])
+        borders = [number * tokens[split] // count for number in range(count + 1)]
+        found = []
+        with ids_file(part, split).open("r+b") as ids:
+            for number in reversed(range(count)):  # from the end: what is copied can be cut off
+                start, end = borders[number : number + 2]
+                path = part / f"{split}-{number:05d}.npy"
+                ids.seek(start * item)
+                with path.open("wb") as file:
+                    file.write(header(dtype, end - start))
+                    shutil.copyfileobj(ids, file, BLOCK)
+                found.append(Shard(path.name, split, end - start, **file_facts(path)))
+                ids.truncate(start * item)
+        ids_file(part, split).unlink()
+        shards += reversed(found)
+    about = {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint}
+    index = ShardIndex(
+        tokenizer.vocab_size, tokenizer.end_of_text, about, source, counts, tuple(shards)
+    )
+    (part / INDEX).write_bytes(index.to_bytes())
+    return index

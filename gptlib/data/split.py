@@ -1,87 +1,68 @@
-"""Training text and validation text, parted before anything is cut into windows.
+"""Training text and held-out text, split before windows are cut; and what documents share.
 
-Neighbouring windows of one text overlap in words and in subject, so a validation that is drawn
-from them measures memory. Whole documents are parted instead, each by a hash of its own text:
+Neighboring windows of one text overlap in words and in subject, so a validation that is drawn
+from them measures memory. Whole documents are split instead, each by a hash of its own text:
 no order, no random state and no index decides where it goes.
+
+A page and one that quotes it can fall on two sides. Its sign is an n-gram of 20 tokens in common:
+too long for chance, short enough for a quoted sentence. Source: Lee et al. 2022, *Deduplicating
+Training Data Makes Language Models Better*, section 4, who take 50.
 """
 
 import hashlib
+import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, count
+from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from torch import Tensor
 
-from gptlib.data.corpora import Corpus
 from gptlib.errors import ConfigError, CorpusError
+from gptlib.tokenizer import Tokenizer
 
 FEWEST_DOCUMENTS = 20  # with fewer, one document more or less would change the share too much
 SPLITS = ("train", "validation", "test")
-# What str.split takes for white space once NFKC has levelled the rest, within ASCII and outside.
-SPACES = bytes.maketrans(b"\t\n\v\f\r\x1c\x1d\x1e\x1f", b" " * 9)
-OTHER_SPACES = "\x85\u1680\u2028\u2029"
+
+SHINGLE = 5  # characters; short texts have too few words to compare by words
+PERMUTATIONS = 128  # standard error of the estimated overlap: 1/√128 = 0.09
+NGRAM = 20  # tokens
+IDS = 1 << 20  # ids read at a time: some 50 MB with what is worked out from them
+BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
+FIRST_BITS = np.uint64(64 - 26)  # shifts a hash to its first 26 bits
 
 Part = TypeVar("Part", str, list[int], Tensor)
 
 
-def split(corpus: Corpus, validation: float = 0.1) -> tuple[list[str], list[str]]:
-    """Part a corpus into training and validation documents.
-
-    Args:
-        corpus: 20 documents or more are parted by hash; fewer are joined and cut once.
-        validation: the share of validation.
-
-    Returns:
-        Training documents and validation documents.
-
-    Raises:
-        CorpusError: one side would be empty.
-    """
-    if len(corpus.documents) >= FEWEST_DOCUMENTS:
-        return split_documents(corpus.documents, validation)
-    training, held_out = cut(corpus.text, validation)
-    return [training], [held_out]
+def normalize(document: str) -> str:
+    """A document without what copies often differ in: case, spacing and Unicode form."""
+    return " ".join(unicodedata.normalize("NFKC", document).casefold().split())
 
 
-def split_documents(
-    documents: Sequence[str], validation: float = 0.1
-) -> tuple[list[str], list[str]]:
-    """Part documents by a hash of their text, each side in the order given.
-
-    The document with the smallest hash is always held out, so that a validation exists.
-
-    Raises:
-        CorpusError: no document is left for training.
-    """
-    if not documents:
-        raise CorpusError("no documents to split: load a corpus first")
-    places = [hash_place(document) for document in documents]
-    limit = max(validation, min(places))
-    pairs = list(zip(documents, places, strict=True))
-    training = [document for document, place in pairs if place > limit]
-    if not training:
-        raise CorpusError(
-            f"all {len(documents)} documents are held out: they are equal or validation "
-            f"{validation} is too large: use more documents or a smaller share"
-        )
-    return training, [document for document, place in pairs if place <= limit]
+def hash_fraction(document: str) -> float:
+    """Where a document stands in [0, 1): the same in every process and on every machine."""
+    digest = hashlib.sha256(normalize(document).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48  # 48 bits are exact in a float
 
 
 def split_of(document: str, validation: float = 0.1, test: float = 0.0) -> str:
     """Which of `SPLITS` a document belongs to, from its own text alone."""
-    place = hash_place(document)
-    if place <= validation:
+    fraction = hash_fraction(document)
+    if fraction <= validation:
         return "validation"
-    return "test" if place <= validation + test else "train"
+    return "test" if fraction <= validation + test else "train"
 
 
 def split_stream(
     documents: Iterable[str], validation: float = 0.1, test: float = 0.0
 ) -> Iterator[tuple[str, str]]:
-    """Part documents as they come: :func:`split`, in memory that does not grow with the corpus.
+    """Split documents as they come, in memory that does not grow with the corpus.
 
     Only the first 20 documents, or those before the first one that is held out, are kept at once.
+    The document with the smallest hash is always held out, so that a validation exists.
 
     Args:
         documents: read once. Fewer than 20 are joined and cut instead.
@@ -94,7 +75,11 @@ def split_stream(
         ConfigError: a share is negative, or none is left to train or to validate on.
         CorpusError: a corpus that had to be cut leaves a side empty.
     """
-    check_shares(validation, test)
+    if not (validation > 0 and test >= 0 and validation + test < 1):
+        raise ConfigError(
+            f"validation {validation} and test {test}: give shares above 0 (test may be 0) that "
+            f"leave something to train on"
+        )
     documents, first, found = iter(documents), [], False
     for document in documents:
         first.append(document)
@@ -102,71 +87,202 @@ def split_stream(
         if found and len(first) >= FEWEST_DOCUMENTS:
             break
     if len(first) < FEWEST_DOCUMENTS:
-        yield from cut_stream("\n\n".join(first), validation, test)
+        training, held_out = split_text("\n\n".join(first), validation + test)
+        yield "train", training
+        if test:
+            held_out, last = split_text(held_out, test / (validation + test))
+            yield "test", last
+        yield "validation", held_out
         return
-    if not found:  # the whole corpus was read: see split_documents
-        validation = min(hash_place(document) for document in first)
+    if not found:  # the whole corpus was read
+        validation = min(map(hash_fraction, first))
     for document in chain(first, documents):
         yield split_of(document, validation, test), document
 
 
-def check_shares(validation: float, test: float) -> None:
-    """Refuse shares that are negative or leave nothing to train or to validate on."""
-    if not (validation > 0 and test >= 0 and validation + test < 1):
-        raise ConfigError(
-            f"validation {validation} and test {test}: give shares above 0 (test may be 0) that "
-            f"leave something to train on"
-        )
-
-
-def cut_stream(text: str, validation: float, test: float) -> Iterator[tuple[str, str]]:
-    """The parts of a text that is cut where it would be too few documents to part."""
-    training, held_out = cut(text, validation + test)
-    yield "train", training
-    if test:
-        held_out, last = cut(held_out, test / (validation + test))
-        yield "test", last
-    yield "validation", held_out
-
-
-def hash_place(document: str) -> float:
-    """Where a document stands in [0, 1): the same in every process and on every machine.
-
-    Case, spacing and Unicode form are levelled first, so that near copies stay together.
-    """
-    digest = hashlib.sha256(levelled(document)).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48  # 48 bits are exact in a float
-
-
-def levelled(document: str) -> bytes:
-    """The same bytes as ``" ".join(NFKC(document).casefold().split())``, in a third of its time.
-
-    A corpus is levelled whole, and making a string of every word took a fifth as long as
-    turning the text into tokens.
-    """
-    text = unicodedata.normalize("NFKC", document).casefold()
-    for space in OTHER_SPACES:
-        text = text.replace(space, " ")
-    level = text.encode().translate(SPACES)
-    while b"  " in level:
-        level = level.replace(b"  ", b" ")
-    return level.strip(b" ")
-
-
-def cut(sequence: Part, validation: float = 0.1) -> tuple[Part, Part]:
-    """Cut a text or its token ids once: the last tenth is validation.
+def split_documents(
+    documents: Iterable[str], validation: float = 0.1
+) -> tuple[list[str], list[str]]:
+    """Training and validation documents of a corpus, each side in the order given.
 
     Args:
-        sequence: a string, a list or a tensor.
+        documents: see :func:`split_stream`; fewer than 20 become one text on each side.
+        validation: the share of validation.
+
+    Raises:
+        CorpusError: one side would be empty.
+    """
+    sides: dict[str, list[str]] = {"train": [], "validation": []}
+    for side, document in split_stream(documents, validation):
+        sides[side].append(document)
+    if not sides["train"]:
+        raise CorpusError(
+            f"all {len(sides['validation'])} documents are held out: they are equal or validation "
+            f"{validation} is too large: use more documents or a smaller share"
+        )
+    return sides["train"], sides["validation"]
+
+
+def split_text(text: Part, validation: float = 0.1) -> tuple[Part, Part]:
+    """Cut a text, or its token ids, once: the end is for validation.
+
+    Args:
+        text: a string, a list or a tensor.
         validation: the share of the end.
 
     Raises:
         CorpusError: one side would be empty.
     """
-    place = int(len(sequence) * (1 - validation))
-    if not 0 < place < len(sequence):
+    place = int(len(text) * (1 - validation))
+    if not 0 < place < len(text):
         raise CorpusError(
-            f"{len(sequence)} items leave a side empty with validation {validation}: "
+            f"{len(text)} items leave a side empty with validation {validation}: "
             f"use a longer text or a share between 0 and 1"
         )
-    return sequence[:place], sequence[place:]
+    return text[:place], text[place:]
+
+
+# Duplicates: tests that remember what they were asked before
+
+
+def exact_duplicates() -> Callable[[str], bool]:
+    """A test whether an equal text came before.
+
+    Of each text a hash of 16 bytes is kept, some 80 MB for a million with Python's set around
+    them; that two of 2^32 different texts share one has the probability 2^-65.
+    """
+    seen: set[bytes] = set()
+
+    def is_seen(text: str) -> bool:
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        known = digest in seen
+        seen.add(digest)
+        return known
+
+    return is_seen
+
+
+def similar_to_earlier(threshold: float) -> Callable[[str], bool]:
+    """A test whether an earlier text shares this much of its five-letter spans (Jaccard).
+
+    Overlap is estimated (MinHash), and only texts in a common bucket are compared (locality-
+    sensitive hashing): a pair near the threshold may go either way, and the time for each does not
+    grow with the corpus; memory is a few kilobytes a text. Source: Leskovec, Rajaraman, Ullman,
+    *Mining of Massive Datasets*, chapter 3.
+    """
+    try:
+        import datasketch  # brings scipy, 140 MB: only who asks for it needs it
+    except ImportError as error:
+        raise ConfigError(
+            f"near-duplicates need a package that is not here ({error}): "
+            "pip install datasketch, or leave near-duplicates in"
+        ) from error
+    if not 0 < threshold < 1:
+        raise ConfigError(f"near-duplicates from {threshold} on: give a share between 0 and 1")
+    index = datasketch.MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+    number = count()
+
+    def is_near(text: str) -> bool:
+        sketch = datasketch.MinHash(num_perm=PERMUTATIONS)
+        sketch.update_batch(shingles(text))
+        if index.query(sketch):
+            return True
+        index.insert(next(number), sketch, check_duplication=False)
+        return False
+
+    return is_near
+
+
+def shingles(text: str) -> list[bytes]:
+    """The different spans of five letters or digits, without case and all else."""
+    level = "".join(filter(str.isalnum, text.casefold()))
+    spans = {level[i : i + SHINGLE] for i in range(max(1, len(level) - SHINGLE + 1))}
+    return [span.encode() for span in spans]
+
+
+# Overlap. N-grams are compared by 64 bits of hash: that one of 10^7 held-out ones meets the hash
+# of another among 10^8 of training has the probability 10^-4. Ids lie in files, each document ends
+# with the end-of-text id, and no n-gram contains one. Files are read in blocks; what stays in
+# memory is a hash for each different n-gram of the held-out split.
+
+
+def ngram_overlap(
+    training: Path, held_out: Path, dtype: str, tokenizer: Tokenizer
+) -> tuple[np.ndarray, int]:
+    """Find the held-out documents that share `NGRAM` tokens in a row with training.
+
+    Args:
+        training, held_out: files of ids.
+        dtype: the integer type of the ids.
+        tokenizer: what made them; it has an end of text.
+
+    Returns:
+        The numbers of the documents in their file, from 0, sorted; and in how many places of
+        them an n-gram begins that training has.
+    """
+    hashes_of = partial(ngram_hashes, dtype=dtype, tokenizer=tokenizer)
+    known = np.unique(np.concatenate([np.unique(some) for some, _ in hashes_of(held_out)]))
+    # Nearly all n-grams of training are in no held-out document, and their first bits tell.
+    likely = np.zeros(1 << 26, dtype=bool)
+    likely[known >> FIRST_BITS] = True
+    shared = np.zeros(len(known), dtype=bool)
+    for hashes, _ in hashes_of(training):
+        candidates = hashes[likely[hashes >> FIRST_BITS]]
+        places = np.searchsorted(known[:-1], candidates)  # without the last: a place for each
+        shared[places[known[places] == candidates]] = True
+    documents, n_places = [], 0
+    for hashes, numbers in hashes_of(held_out):
+        found = np.isin(hashes, known[shared])
+        documents.append(np.unique(numbers[found]))
+        n_places += int(found.sum())
+    return np.unique(np.concatenate(documents)), n_places
+
+
+def ngram_hashes(
+    path: Path, dtype: str, tokenizer: Tokenizer
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The hash of every n-gram in a file, and the number of its document, block by block.
+
+    The hash of the numbers a, b, c, … is a + b·BASE + c·BASE² + …, modulo 2^64: a difference of
+    two running sums, divided by the power with which it begins.
+    """
+    number_of = np.random.Generator(np.random.Philox(key=NGRAM)).integers(
+        0, 1 << 64, tokenizer.vocab_size, dtype=np.uint64
+    )  # (vocab_size,): ids are small and alike, random numbers are not
+    powers, inverse_powers = (
+        np.cumprod(np.full(IDS + NGRAM, factor, dtype=np.uint64))
+        for factor in (BASE, pow(BASE, -1, 1 << 64))
+    )
+    finished = 0  # documents before this block
+    for ids in blocks(path, dtype, overlap=NGRAM - 1):
+        ends = ids == tokenizer.end_of_text  # (N,)
+        before = finished + np.concatenate([[0], np.cumsum(ends)])  # (N + 1,)
+        whole = before[NGRAM:] == before[:-NGRAM]  # (N − NGRAM + 1,): no document ends inside
+        sums = np.cumsum(number_of[ids] * powers[: len(ids)])  # (N,)
+        sums = np.concatenate([np.zeros(1, dtype=np.uint64), sums])
+        hashes = (sums[NGRAM:] - sums[:-NGRAM]) * inverse_powers[: len(whole)]
+        yield hashes[whole], before[:-NGRAM][whole]
+        finished += int(ends[:IDS].sum())
+
+
+def drop_overlapping(path: Path, dtype: str, documents: np.ndarray, tokenizer: Tokenizer) -> int:
+    """Take documents, given by their numbers, out of a file of ids; returns their bytes of text."""
+    finished = n_bytes = 0
+    rest = path.with_suffix(".rest")
+    with rest.open("wb") as file:
+        for ids in blocks(path, dtype):
+            ends = ids == tokenizer.end_of_text
+            number = finished + np.cumsum(ends) - ends  # (N,): of each id's document
+            dropped = np.isin(number, documents)
+            file.write(ids[~dropped].tobytes())
+            n_bytes += len(tokenizer.decode_bytes(ids[dropped & ~ends].tolist()))
+            finished += int(ends.sum())
+    rest.replace(path)
+    return n_bytes
+
+
+def blocks(path: Path, dtype: str, overlap: int = 0) -> Iterator[np.ndarray]:
+    """The ids of a file, (`IDS` + overlap,) at a time; what overlaps comes twice."""
+    item = np.dtype(dtype).itemsize
+    for start in range(0, os.path.getsize(path) // item, IDS):
+        yield np.fromfile(path, dtype, IDS + overlap, offset=start * item)

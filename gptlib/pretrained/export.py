@@ -23,8 +23,7 @@ from gptlib import environment
 from gptlib.config import GPTConfig, padded_size
 from gptlib.data.corpora import CORPORA
 from gptlib.data.hub import libraries, one_line
-from gptlib.data.hub_texts import NAMED
-from gptlib.data.prepared import SHARDS
+from gptlib.data.prepare import SHARDS
 from gptlib.data.shards import read_index
 from gptlib.errors import PretrainedError, ShardError
 from gptlib.files import new_folder, write_json, wrong_file
@@ -176,11 +175,9 @@ def training_text(about: Row) -> tuple[dict[str, str], str | None]:
     with suppress(ShardError):  # a prepared folder, which a run names by its path, knows its text
         name = read_index(path / SHARDS).source["name"].partition(": ")[0] or name
     source, licence, repository = "not known here", "not known here: fill it in", None
-    if known := NAMED.get(name):
-        repository, licence = known.repository, known.licence
-        source = f"{repository} on the Hugging Face hub"
-    elif entry := CORPORA.get(name):
-        source, licence = entry.source, entry.licence
+    if spec := CORPORA.get(name):
+        repository, licence = spec.repository or None, spec.license
+        source = f"{repository} on the Hugging Face hub" if repository else spec.source
     facts = {"name": name, "source": source, "licence": licence, "sha256": corpus["fingerprint"]}
     return facts, repository
 

@@ -18,7 +18,7 @@ import torch
 import gptlib
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import Corpus
-from gptlib.data.prepared import Prepared
+from gptlib.data.prepare import PreparedCorpus
 from gptlib.model import GPT, count_parameters
 from gptlib.tokenizer import Tokenizer
 from gptlib.training.distributed import world_size
@@ -189,7 +189,7 @@ def run_info(
     config: TrainingConfig,
     dtype: torch.dtype,
     context_length: int,
-    corpus: Corpus | Prepared | None,
+    corpus: Corpus | PreparedCorpus | None,
     tokenizer: Tokenizer | None,
 ) -> dict[str, Any]:
     """The first line of the metrics: what the curves cannot be read without.

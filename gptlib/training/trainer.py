@@ -20,7 +20,7 @@ from gptlib import environment
 from gptlib.config import TrainingConfig
 from gptlib.data.corpora import Corpus
 from gptlib.data.dataset import TokenDataset, TokenShards
-from gptlib.data.prepared import Prepared
+from gptlib.data.prepare import PreparedCorpus
 from gptlib.errors import ConfigError, TokenOutOfRange, TrainingStopped
 from gptlib.generation import generate
 from gptlib.kv_cache import CachedGPT
@@ -63,7 +63,7 @@ class Trainer:
         config: TrainingConfig,
         run_folder: str | Path | None = None,
         tokenizer: Tokenizer | None = None,
-        corpus: Corpus | Prepared | None = None,
+        corpus: Corpus | PreparedCorpus | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
         check_data(model, train)

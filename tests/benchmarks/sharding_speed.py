@@ -3,12 +3,12 @@
     python tests/benchmarks/sharding_speed.py TEXT --megabytes 30 --rounds 5
     python tests/benchmarks/sharding_speed.py TEXT --megabytes 1000 --memory
 
-The text's own documents (parted by blank lines, joined to articles of some 3 kB) are repeated,
+The text's own documents (split at blank lines, joined to articles of some 3 kB) are repeated,
 each time with another number in front, until there are so many megabytes. In every round ours
 and ``encode_ordinary_batch`` take turns on them, all with a thread for each core, so that a
-busy machine disturbs the ratio little. ``write_shards`` parts, fingerprints, tokenises, hashes and
-writes through to the disk; ``prepare`` also looks for spans that two splits share, of which this
-text is full; tiktoken's ids are thrown away. Memory is the kernel's record of the highest resident
+busy machine disturbs the ratio little. ``prepare`` splits, fingerprints, tokenizes, hashes and
+writes through to the disk, and looks for n-grams that two splits share, of which this text is
+full; tiktoken's ids are thrown away. Memory is the kernel's record of the highest resident
 set, Python and PyTorch included, while ``prepare`` reads documents as they are generated. Not for
 Windows.
 """
@@ -23,8 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gptlib.data.preparing import prepare
-from gptlib.data.sharding import write_shards
+from gptlib.data.prepare import prepare
 from gptlib.tokenizer import load_tokenizer
 
 MEGABYTE = 1_000_000
@@ -57,12 +56,11 @@ def speed(path: Path, size: int, rounds: int) -> None:
     tokenizer, documents = load_tokenizer("gpt2"), list(articles(path, size))
     total = sum(len(document.encode()) for document in documents) / MEGABYTE
     encoding, threads = tokenizer._encoding, os.cpu_count() or 1  # type: ignore[attr-defined]
-    names = ["write_shards", "prepare", "tiktoken"]
+    names = ["prepare", "tiktoken"]
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for number in range(rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
             turns: dict[str, Callable[[], object]] = {
-                "write_shards": lambda: write_shards(documents, tokenizer, Path(folder) / "shards"),
                 "prepare": lambda: prepare(documents, Path(folder) / "prepared", tokenizer),
                 "tiktoken": lambda: encoding.encode_ordinary_batch(documents, num_threads=threads),
             }
@@ -86,7 +84,7 @@ def memory(path: Path, size: int) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        index = prepare(articles(path, size), Path(folder) / "prepared", tokenizer).index
+        index, _ = prepare(articles(path, size), Path(folder) / "prepared", tokenizer)
         seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     tokens = sum(shard.tokens for shard in index.shards)

@@ -80,7 +80,7 @@ BAD = [
     ([*STORY, "--steps", "many"], "--steps: invalid int value: 'many'"),
     (["generate", "--prompt", "x"], "required: --model"),
     # texts
-    (["train", "no-such-corpus"], "no corpus 'no-such-corpus': give one of"),
+    (["train", "no-such-corpus"], "no corpus 'no-such-corpus', and no file or folder"),
     (["train", "sample-stroy"], "did you mean 'sample-story'?"),
     (["evaluate", "gpt2", "Sample-Darja"], "did you mean 'sample-darija'?"),
     (["prepare", "sampel-story", "--out", "new"], "did you mean 'sample-story'?"),

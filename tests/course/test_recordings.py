@@ -26,7 +26,7 @@ from gptcourse.reference_runs.recording import points
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.dataset import TokenDataset
-from gptlib.data.split import split
+from gptlib.data.split import split_documents
 from gptlib.errors import ConfigError, GPTLibError
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer
@@ -278,7 +278,7 @@ def test_a_curve_is_unusual_if_more_than_a_tenth_of_its_points_lie_outside():
 
 STORY = load_corpus("sample-story")
 ALPHABET = CharacterTokenizer.train(STORY.text)
-DATA = [TokenDataset(ALPHABET.encode(part[0]), 16) for part in split(STORY)]
+DATA = [TokenDataset(ALPHABET.encode(part[0]), 16) for part in split_documents(STORY.documents)]
 TINY = GPTConfig(
     vocab_size=ALPHABET.vocab_size, context_length=16, n_layers=1, n_heads=2, width=16, dropout=0.0
 )
@@ -334,7 +334,7 @@ def test_an_order_that_never_gets_on_is_found(recording, monkeypatch):
 def test_a_bundled_recording_begins_as_todays_code_does():
     recorded = load_recording("09-sample-story")
     assert ALPHABET.name == recorded.tokenizer
-    data = [TokenDataset(ALPHABET.encode(part[0]), 64) for part in split(STORY)]
+    data = [TokenDataset(ALPHABET.encode(part[0]), 64) for part in split_documents(STORY.documents)]
     config = TrainingConfig.from_dict(recorded.training).with_changes(log_layers_every=0)
     model = GPT(GPTConfig.from_dict(recorded.model), seed=config.seed)
     one = trainer.Trainer(model, *data, config, tokenizer=ALPHABET, corpus=STORY)

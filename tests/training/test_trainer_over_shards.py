@@ -14,7 +14,7 @@ from gptcourse import cli as course
 from gptlib import cli
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.dataset import TokenDataset
-from gptlib.data.prepared import open_prepared
+from gptlib.data.prepare import open_prepared
 from gptlib.data.shards import INDEX
 from gptlib.errors import CheckpointError, PromptError, TokenOutOfRange
 from gptlib.model import GPT

@@ -20,9 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptlib import environment
-from gptlib.data import hub_texts
-from gptlib.data.corpora import load_corpus, stream_corpus
-from gptlib.data.hub import silence_of
+from gptlib.data.corpora import CORPORA, find_corpus, load_corpus, stream_corpus
+from gptlib.data.hub import parse_address, silence_of
 from gptlib.errors import CorpusError
 
 CANARY = "hf_canaryThatNobodyMayEverSee"
@@ -90,7 +89,7 @@ class Reader:
         }
         with open(folder / "words.txt", "w") as words:
             self.process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("hub_reader.py"))],
+                [sys.executable, str(Path(hub_server.__file__).with_name("hub_reader.py"))],
                 env=kept | own | variables,
                 cwd=folder,
                 stdin=subprocess.PIPE,
@@ -167,11 +166,11 @@ NAMED = {
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_named_corpus_streams_and_loads_from_the_hub(name: str, reader: Reader) -> None:
-    documents, licence = NAMED[name]
+    documents, license = NAMED[name]
     assert reader.ask("stream", name, documents=3)["documents"] == documents
     loaded = reader.ask("load", name, documents=3)
     assert loaded["documents"] == documents
-    assert loaded["licence"] == licence and hub_texts.NAMED[name].repository in loaded["source"]
+    assert loaded["license"] == license and CORPORA[name].repository in loaded["source"]
 
 
 def test_the_whole_of_a_corpus_is_its_documents_without_the_blank_ones(reader: Reader) -> None:
@@ -285,7 +284,10 @@ REFUSED = {
     "hub:someone/nothing": ("CorpusUnavailable", "doesn't exist on the Hub"),
     "hub:someone/lines?split=validation": ("CorpusUnavailable", "'train', 'test'"),
     "hub:someone/lines?config=none": ("CorpusUnavailable", "Available: ['default']"),
-    "hub:someone/lines?column=text": ("CorpusError", "but id, body"),
+    "hub:someone/lines?column=text": (
+        "CorpusError",
+        "no column 'text' but id, body: name the one",
+    ),
     "hub:someone/lines?column=id": ("CorpusError", "holds 1, not text"),
     "hub:someone/code": ("CorpusUnavailable", "scripts are no longer supported"),
 }
@@ -441,10 +443,9 @@ def test_a_fault_is_named_within_thirty_seconds_of_real_time(fault: str, tmp_pat
     )
 )
 def test_an_address_gives_back_what_was_written_into_it(chosen: dict[str, str]) -> None:
-    text = hub_texts.parse_address(f"hub:owner/na.me-1?{urlencode(chosen)}")
-    assert text.repository == "owner/na.me-1"
-    assert {name: getattr(text, name) for name in chosen} == chosen
-    assert re.fullmatch(r"[\w.-]+", text.name)
+    address = f"hub:owner/na.me-1?{urlencode(chosen)}"
+    assert parse_address(address) == {"repository": "owner/na.me-1", **chosen}
+    assert re.fullmatch(r"[\w.-]+", find_corpus(address).name)
 
 
 @pytest.mark.parametrize(
@@ -470,5 +471,6 @@ def test_a_language_or_a_number_that_means_nothing_is_refused() -> None:
 
 def test_the_readme_tells_of_every_named_data_set() -> None:
     readme = (environment.SAMPLES / "README.md").read_text(encoding="utf-8")
-    for name, text in hub_texts.NAMED.items():
-        assert f"`{name}`" in readme and text.repository in readme and text.licence in readme
+    for name in NAMED:
+        spec = CORPORA[name]
+        assert f"`{name}`" in readme and spec.repository in readme and spec.license in readme

@@ -5,14 +5,12 @@ import sys
 
 import pytest
 from damage import rewrite
-from shard_texts import DOCUMENTS, TOKENIZER, prepared_folder
-from test_preparing import every_file
+from shard_texts import DOCUMENTS, TOKENIZER, contents, prepared_folder
 
 from gptlib import cli
 from gptlib.data.cleaning import darija_cleaner
 from gptlib.data.corpora import load_corpus
-from gptlib.data.prepared import open_prepared
-from gptlib.data.preparing import prepare
+from gptlib.data.prepare import open_prepared, prepare
 
 SMALL = ["--vocab-size", "300"]
 
@@ -42,7 +40,7 @@ def test_darija_is_cleaned_and_prepared_as_by_the_functions(gptlib, tmp_path):
     cleaner, source = darija_cleaner(arabizi=False), "sample-darija: written for this course (MIT)"
     documents = load_corpus("sample-darija").documents
     prepare(documents, tmp_path / "theirs", 300, cleaner, 3, source, test=0.1)
-    assert every_file(tmp_path / "ours") == every_file(tmp_path / "theirs")
+    assert contents(tmp_path / "ours") == contents(tmp_path / "theirs")
     assert cleaner.report.table() in out and "Arabizi" in out
 
 
@@ -179,7 +177,7 @@ def test_inspect_names_what_is_damaged(gptlib, tmp_path, file, damage, options, 
 
 
 BAD = [
-    (["gone"], "no corpus 'gone': give one of"),
+    (["gone"], "no corpus 'gone', and no file or folder of that name: give one of"),
     ([""], "the corpus has an empty name"),
     (["half.jsonl"], "half.jsonl, line 2 is not JSON"),
     (["folder"], "folder holds no text"),
