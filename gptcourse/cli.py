@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-import gptlib.paths
+import gptlib.environment
 from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.setup import HOME, Address
@@ -57,7 +57,7 @@ def open_(folder: Path | None, further: list[str]) -> int:
         *("--ServerApp.answer_yes=True", *further),
     ]
     # An edition may lie anywhere: its kernels find both packages by this.
-    variables = gptlib.paths.variables(PYTHONPATH=str(paths.REPOSITORY))
+    variables = gptlib.environment.variables(PYTHONPATH=str(paths.REPOSITORY))
     if os.name == "nt":
         return subprocess.run(command, env=variables).returncode
     os.execve(sys.executable, command, variables)  # so that Ctrl-C and kill reach JupyterLab

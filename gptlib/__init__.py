@@ -2,7 +2,7 @@
 
 The files stand in the order of the course; each imports only from those before it::
 
-    errors, paths, files, config, settings      the ground, with environment
+    errors, files, config, environment          the ground
     tokenizer                                   text → token ids          notebook 01
     attention, block, model                     token ids → logits        notebooks 02–04
     generation                                  logits → text             notebook 04
@@ -10,7 +10,7 @@ The files stand in the order of the course; each imports only from those before 
     data, training                              text → a trained model    notebooks 05, 09
     planning, plots                             what a run will need, and its curves
     pretrained                                  others' weights, and ours for others   notebook 08
-    commands, cli                               ``python -m gptlib``
+    commands, options, cli                      ``python -m gptlib``
 """
 
 import os

@@ -1,35 +1,70 @@
 """What a model and a training run are made of: two frozen records, checked when they are made.
 
-Training settings by name and from a file: :mod:`gptlib.settings`.
+Each field says what it means and what it may be: the command line makes its options of them.
+Training settings come by name, from a TOML file, from options; each overrides the one before.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Self
+import difflib
+import json
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from operator import ge, gt, lt
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 from gptlib.errors import ConfigError
 
+T = TypeVar("T")
+MAX_SEED = 2**63 - 1  # what every random stream that is seeded here can take
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+BUDGETS = ("steps", "epochs", "tokens")  # three ways to say how long to train
+RENAMED = {"layers_every": "log_layers_every"}  # what files of earlier versions say
+# A number may be ``least`` or more, ``above``, ``below`` something; words are one of ``choices``.
+LIMITS = (("least", "of at least", ge), ("above", "above", gt), ("below", "below", lt))
 
-class Settings:
-    """Shared by both records: a dictionary out, a dictionary in, and no unknown key."""
+
+def setting(default: T, help: str, **limits: Any) -> T:
+    """A field of a record: its default, what it means, and its limits, see `LIMITS`."""
+    return field(default=default, metadata={"help": help, **limits})
+
+
+class Config:
+    """Shared by both records: checked fields, a dictionary out and in, and no unknown key."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type]
+            check_value(each.name, getattr(self, each.name), each.type, each.metadata)
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by name, ready for JSON."""
         return asdict(self)  # type: ignore[call-overload]
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild from :meth:`to_dict`'s result.
-
-        Raises:
-            ConfigError: a key is unknown, or a value cannot work.
-        """
-        known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild from :meth:`to_dict`'s result; ConfigError if a key is unknown."""
+        known = {each.name: each for each in fields(cls)}  # type: ignore[arg-type]
+        values = {RENAMED.get(key, key): value for key, value in values.items()}
         for key in values:
-            if key not in known:
-                raise ConfigError(
-                    f"unknown {cls.__name__} key {key!r}: known keys are {', '.join(known)}"
-                )
+            look_up(f"{cls.__name__} key", key, known)
         return cls(**values)
+
+
+def check_value(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> None:
+    """Refuse a value of another type than `kind`, or outside of the limits of :func:`setting`."""
+    if kind is bool:
+        require(isinstance(value, bool), f"{name} is {value!r}: it must be true or false")
+    elif choices := limits.get("choices"):
+        require(value in choices, f"{name} is {value!r}: use one of {', '.join(choices)}")
+    elif kind in (int, float):
+        words = "a whole number" if kind is int else "a number"
+        fine = isinstance(value, int if kind is int else int | float)
+        fine = fine and not isinstance(value, bool) and math.isfinite(value)
+        for key, said, holds in LIMITS:
+            if key in limits:
+                words, fine = f"{words} {said} {limits[key]:,}", fine and holds(value, limits[key])
+        require(fine, f"{name} is {value!r}: it must be {words}")
 
 
 def require(condition: bool, message: str) -> None:
@@ -38,14 +73,19 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def require_whole(settings: object, *names: str, least: int = 1) -> None:
-    """Require the named fields to be whole numbers of at least `least`."""
-    for name in names:
-        value = getattr(settings, name)
-        require(
-            isinstance(value, int) and not isinstance(value, bool) and value >= least,
-            f"{name} is {value!r}: it must be a whole number of at least {least}",
-        )
+def look_up(kind: str, name: str, known: Mapping[str, T], place: str = "") -> T:
+    """What stands under a name; ConfigError lists the known ones, and asks for a near one."""
+    if name not in known:
+        what = f"{place}unknown {kind} {name!r}: known {'keys' if 'key' in kind else 'names'} are "
+        raise ConfigError(f"{what}{', '.join(known)}{did_you_mean(name, known)}")
+    return known[name]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'gpt2'?``, or nothing where no known name is near."""
+    spelled = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.7)
+    return f"; did you mean {spelled[near[0]]!r}?" if near else ""
 
 
 def padded_size(size: int, multiple: int = 128) -> int:
@@ -59,36 +99,30 @@ def padded_size(size: int, multiple: int = 128) -> int:
 
 
 @dataclass(frozen=True)
-class GPTConfig(Settings):
+class GPTConfig(Config):
     """The shape of a GPT-2 model; the defaults are the 124M model's (Radford et al. 2019, table 2).
 
     Raises:
         ConfigError: a value is out of its range, or the width does not split into the heads.
     """
 
-    vocab_size: int = 50_257  # 256 bytes + 50,000 merges + <|endoftext|>
-    context_length: int = 1_024  # the most positions that the model can see at once
-    n_layers: int = 12  # blocks, one on top of the other
-    n_heads: int = 12  # attention heads in each block
-    width: int = 768  # C: numbers that stand for one position (the residual stream)
-    dropout: float = 0.1  # share of activations zeroed while training; small models use 0
-    qkv_bias: bool = True  # whether queries, keys and values have biases, as OpenAI's do
-    layer_norm_epsilon: float = 1e-5  # added to the variance before its root
-    vocab_multiple: int = 1  # spare rows fill the table of tokens up to a multiple of this
+    vocab_size: int = setting(50_257, "256 bytes + 50,000 merges + <|endoftext|>", least=1)
+    context_length: int = setting(1_024, "tokens that the model can see at once", least=1)
+    n_layers: int = setting(12, "blocks, one on top of the other", least=1)
+    n_heads: int = setting(12, "attention heads in each block", least=1)
+    width: int = setting(768, "C: numbers that stand for one position", least=1)
+    dropout: float = setting(0.1, "share of activations zeroed in training", least=0, below=1)
+    qkv_bias: bool = setting(True, "whether queries, keys and values have biases")
+    layer_norm_epsilon: float = setting(1e-5, "added to the variance before its root", above=0)
+    vocab_multiple: int = setting(1, "spare rows fill the table up to a multiple", least=1)
 
     def __post_init__(self) -> None:
-        require_whole(self, "vocab_size", "vocab_multiple", "context_length")
-        require_whole(self, "n_layers", "n_heads", "width")
-        require(
-            self.width % self.n_heads == 0,
-            f"width {self.width} does not split into {self.n_heads} equal heads: "
-            f"choose a width that is a multiple of n_heads",
-        )
-        require(0 <= self.dropout < 1, f"dropout is {self.dropout}: it must lie in [0, 1)")
-        require(
-            self.layer_norm_epsilon > 0,
-            f"layer_norm_epsilon is {self.layer_norm_epsilon}: it must be above 0",
-        )
+        super().__post_init__()
+        if self.width % self.n_heads:
+            raise ConfigError(
+                f"width {self.width} does not split into {self.n_heads} equal heads: "
+                f"choose a width that is a multiple of n_heads"
+            )
 
     @property
     def head_width(self) -> int:
@@ -106,12 +140,8 @@ class GPTConfig(Settings):
         Raises:
             ConfigError: the name or a changed field is unknown.
         """
-        name = SIZES.get(name, name)
-        if name not in MODELS:
-            raise ConfigError(
-                f"unknown model {name!r}: known names are {', '.join([*MODELS, *SIZES])}"
-            )
-        return cls.from_dict({**MODELS[name].to_dict(), **changes})
+        sizes = {size: MODELS[name] for size, name in SIZES.items()}
+        return cls.from_dict({**look_up("model", name, MODELS | sizes).to_dict(), **changes})
 
 
 # GPT-2's family (the paper's table 2) and the small models that the notebooks train on a laptop.
@@ -125,76 +155,145 @@ MODELS = {
     "tiny": GPTConfig(context_length=128, n_layers=4, n_heads=4, width=128, dropout=0.0),
     "small": GPTConfig(context_length=256, n_layers=6, n_heads=6, width=384),
     "medium": GPTConfig(context_length=512, n_layers=8, n_heads=8, width=512),
-    # the 124M model's blocks with a short context and a vocabulary of its own language
-    "algerian": GPTConfig(vocab_size=10_000, vocab_multiple=256, context_length=512),  # 10,240 rows
+    # the 124M model's blocks with a short context and 10,240 rows for its own language's tokens
+    "algerian": GPTConfig(10_000, context_length=512, dropout=0.0, vocab_multiple=256),
 }
 SIZES = {"124M": "gpt2", "355M": "gpt2-medium", "774M": "gpt2-large", "1558M": "gpt2-xl"}
-MAX_SEED = 2**63 - 1  # what every random stream that is seeded here can take
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class TrainingConfig(Settings):
-    """How a model is trained. Every field changes what it names.
+class TrainingConfig(Config):
+    """How a model is trained; every field changes what it names. Raises as GPTConfig does."""
 
-    Raises:
-        ConfigError: a value is out of its range.
-    """
-
-    steps: int = 200  # updates of the parameters
-    batch_size: int = 8  # windows in one micro-batch
-    accumulation: int = 1  # micro-batches whose gradients make one step, over all processes
-    learning_rate: float = 1e-3  # the peak, reached at the end of the warm-up
-    min_learning_rate: float = 1e-4  # the floor, reached at the last step
-    warmup_steps: int = 10  # steps of linear rise; the first is above 0
-    weight_decay: float = 0.1  # on matrices only, never on biases or LayerNorm
-    betas: tuple[float, float] = (0.9, 0.95)  # AdamW's two memories (Brown et al. 2020, app. B)
-    clip_norm: float = 1.0  # the largest global gradient norm that reaches the optimizer
-    precision: str = "auto"  # of matrix products: the device's best, or one of PRECISIONS
-    compile: bool = False  # torch.compile the blocks: a slow first step, faster ones after it
-    evaluate_every: int = 20  # steps between validations; the last step is always validated
-    evaluate_batches: int = 0  # batches of a validation, spread evenly; 0 takes all of the split
-    sample_every: int = 0  # steps between sample texts; 0 writes none
-    checkpoint_every: int = 0  # steps between checkpoints, beside each best one; 0: the last only
-    autosave_minutes: float = 10.0  # minutes after which a checkpoint is due; 0 waits for none
-    log_layers_every: int = 0  # steps between gradient norms of every layer; 0 measures none
-    seed: int = 42  # of the parameters, the order of the windows, and dropout
+    steps: int = setting(200, "updates of the parameters", least=1)
+    batch_size: int = setting(8, "windows in one micro-batch", least=1)
+    accumulation: int = setting(1, "micro-batches in one step, over all processes", least=1)
+    learning_rate: float = setting(1e-3, "the peak, reached at the end of the warm-up")
+    min_learning_rate: float = setting(1e-4, "the floor, where the rate's fall ends")
+    warmup_steps: int = setting(10, "steps of linear rise; the first is above 0", least=0)
+    schedule_steps: int = setting(0, "where the floor is reached; 0: at the last step", least=0)
+    weight_decay: float = setting(0.1, "pull of matrices (not of biases) to 0", least=0)
+    # Brown et al. 2020, appendix B
+    betas: tuple[float, float] = setting((0.9, 0.95), "AdamW's two memories, such as 0.9 0.95")
+    clip_norm: float = setting(1.0, "longest gradient let through; 1e9: any", above=0)
+    precision: str = setting("auto", "of matrix products", choices=PRECISIONS)
+    compile: bool = setting(False, "compile the blocks: a slow first step, then faster ones")
+    evaluate_every: int = setting(20, "steps between validations; the last has one too", least=1)
+    evaluate_batches: int = setting(0, "batches of a validation, evenly spread; 0: all", least=0)
+    sample_every: int = setting(0, "steps between sample texts; 0: none", least=0)
+    checkpoint_every: int = setting(0, "steps between checkpoints, beside each best", least=0)
+    autosave_minutes: float = setting(10.0, "then a checkpoint is due; 0: never", least=0)
+    log_layers_every: int = setting(0, "steps between gradient norms by layer; 0: none", least=0)
+    seed: int = setting(42, "of parameters, order and dropout", least=0, below=MAX_SEED + 1)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))  # JSON gives a list
-        require_whole(self, "steps", "batch_size", "accumulation", "evaluate_every")
-        require_whole(self, "warmup_steps", "sample_every", "checkpoint_every", "seed", least=0)
-        require_whole(self, "evaluate_batches", "log_layers_every", least=0)
+        betas = self.betas if isinstance(self.betas, list | tuple) else (self.betas,)
+        object.__setattr__(self, "betas", tuple(betas))  # JSON gives a list
+        super().__post_init__()
+        numbers = [isinstance(beta, int | float) and 0 <= beta < 1 for beta in self.betas]
+        require(numbers == [True] * 2, f"betas are {self.betas}: give two numbers in [0, 1)")
         require(
             0 <= self.min_learning_rate <= self.learning_rate and 0 < self.learning_rate <= 1,
             f"learning rates {self.min_learning_rate} to {self.learning_rate}: "
             f"the floor must not be below 0 nor above the peak, and the peak must lie in (0, 1]",
         )
-        require(
-            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            f"betas are {self.betas}: give two numbers in [0, 1)",
-        )
-        require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}: use 0 or more")
-        require(self.clip_norm > 0, f"clip_norm is {self.clip_norm}: it must be above 0")
-        require(self.seed <= MAX_SEED, f"seed is {self.seed}: it must be below 2**63")
-        require(
-            self.precision in PRECISIONS,
-            f"precision is {self.precision!r}: use one of {', '.join(PRECISIONS)}",
-        )
-        require(
-            isinstance(self.compile, bool), f"compile is {self.compile!r}: it must be true or false"
-        )
-        require(
-            self.autosave_minutes >= 0,
-            f"autosave_minutes is {self.autosave_minutes}: use 0 or more",
-        )
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """See :meth:`Settings.from_dict`; files of earlier versions say ``layers_every``."""
-        new_names = {"layers_every": "log_layers_every"}
-        return super().from_dict({new_names.get(key, key): values[key] for key in values})
+    def named(cls, name: str, **changes: Any) -> "TrainingConfig":
+        """The settings of a key of `PRESETS`, with some fields set differently.
+
+        Those that count in epochs need `steps` among the changes.
+        """
+        config, budget = load_training_config(name, None, changes)
+        if budget:
+            raise ConfigError(f"settings {name!r} count in {', '.join(budget)}: give steps as well")
+        return config
+
+    @property
+    def planned_steps(self) -> int:
+        """Where the learning rate reaches its floor."""
+        return self.schedule_steps or self.steps
+
+    def extends(self, before: "TrainingConfig") -> bool:
+        """Whether a run with `before`'s steps may go on with these: its rates were the same."""
+        return self.steps >= before.steps and self.planned_steps == before.planned_steps
 
     def with_changes(self, **changes: Any) -> "TrainingConfig":
         """A copy with some fields changed and checked again."""
         return replace(self, **changes)
+
+    def for_budget(
+        self, budget: Mapping[str, float], n_windows: int, context_length: int
+    ) -> "TrainingConfig":
+        """A copy whose steps use up a budget and no more; ConfigError if it pays for none.
+
+        Args:
+            budget: ``{"epochs": 2}``, ``{"tokens": 1e6}``, or empty: the steps stay.
+            n_windows: in one epoch, of `context_length` tokens each.
+        """
+        a_step, steps = self.batch_size * self.accumulation, self.steps
+        for unit, amount in budget.items():
+            windows = amount * n_windows if unit == "epochs" else amount / context_length
+            steps = math.floor(windows / a_step + 1e-9)  # 3 × (1 / 3) may come out below 1
+            require(
+                steps >= 1,
+                f"{unit} {amount:g} do not pay for one step: they are {windows:.3g} windows, it "
+                f"takes {a_step}: give more, or lower --batch-size or --accumulation",
+            )
+        return self.with_changes(steps=steps)
+
+
+def load_training_config(
+    name: str = "fast", file: Path | None = None, options: Mapping[str, Any] | None = None
+) -> tuple[TrainingConfig, dict[str, float]]:
+    """Lay options over a TOML file over named settings.
+
+    Args:
+        name: a key of `PRESETS`.
+        file: of fields of :class:`TrainingConfig`, or a budget.
+        options: the same. In either, a peak rate without a floor brings a tenth of it.
+
+    Returns:
+        The settings, and the budget if it is not in steps: ``{"tokens": 1e6}``, else empty.
+
+    Raises:
+        ConfigError: an unknown name, key or value, no such file, or two budgets side by side.
+    """
+    values = dict(look_up("settings", name, PRESETS))
+    written = read_toml(file) if file else {}
+    for key in (key for key in written if key not in RENAMED):
+        known = TrainingConfig.__dataclass_fields__ | dict.fromkeys(BUDGETS)
+        look_up("key", key, known, f"{file}: ")
+    for layer in (written, dict(options or {})):
+        given = [budget for budget in BUDGETS if budget in layer]
+        require(len(given) <= 1, f"{' and '.join(given)} both say how long to train: give one")
+        if given:
+            values = {key: value for key, value in values.items() if key not in BUDGETS}
+        peak = layer.get("learning_rate")
+        if isinstance(peak, int | float) and "min_learning_rate" not in layer:
+            layer["min_learning_rate"] = peak / 10
+        values |= layer
+    budget = {key: values.pop(key) for key in BUDGETS[1:] if key in values}
+    for key, amount in budget.items():
+        check_value(key, amount, float, {"above": 0})
+    return TrainingConfig.from_dict(values), budget
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """What a TOML file holds; ConfigError if it is not there, or something else."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}: give a file of settings") from error
+    except ValueError as error:
+        raise ConfigError(f"{file} is no TOML ({error}): write lines like steps = 500") from error
+
+
+def to_toml(config: TrainingConfig, budget: Mapping[str, float] | None = None) -> str:
+    """All settings as such a file, in which a `budget` takes the place of the steps."""
+    values = {**(budget or {"steps": config.steps}), **config.to_dict()}
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in values.items()]
+    return "".join(line for line in lines if not (budget and line.startswith("steps =")))
+
+
+PRESETS: dict[str, dict[str, Any]] = read_toml(Path(__file__).with_name("presets.toml"))

@@ -64,13 +64,8 @@ class Plan:
 
 
 def find_machine(name: str | None) -> Machine:
-    """The device on which ``train`` would run here, or a GPU of the table by its name.
-
-    Args:
-        name: as the table has it or as a driver prints it: ``T4``, ``Tesla T4``; None for here.
-
-    Raises:
-        ConfigError: the name is not in the table.
+    """The device on which ``train`` would run here, or a GPU of the table by its name there or as
+    a driver prints it: ``T4``, ``Tesla T4``.
     """
     if name is None:
         device, _ = choose_device()
@@ -106,16 +101,10 @@ def activation_bytes(
     """What the forward pass keeps for the backward pass, from the ids to the final LayerNorm.
 
     For each of the R = B·T positions, a block keeps both LayerNorms' inputs (2C in float32, and
-    4 numbers for mean and deviation), and in the format of matrix products what each of them
-    read: the normalized C twice, queries, keys and values 3C, what attention gathered C, the
-    MLP's 4C before and 4C after the gate. Dropout keeps a mask wherever it is applied.
-
-    Args:
-        config: the shape; windows are as long as its context.
-        batch_size: B, windows in a micro-batch.
-        dtype: the format of matrix products.
-        device_type: ``cuda``'s fused attention never keeps (T, T) weights; a CPU's does when
-            there is dropout, an Apple GPU's always.
+    4 numbers for mean and deviation), and in the format of matrix products, `dtype`, what each of
+    them read: the normalized C twice, queries, keys and values 3C, what attention gathered C, the
+    MLP's 4C before and 4C after the gate. Dropout keeps a mask wherever it is applied. Fused
+    attention keeps no (T, T) weights: ``cuda``'s, and a CPU's without dropout.
     """
     B, T, C, H = batch_size, config.context_length, config.width, config.n_heads
     R, low = B * T, dtype.itemsize
@@ -160,23 +149,15 @@ def make_plan(
     batch_size: int | None = None,
     utilization: float | None = None,
 ) -> Plan:
-    """Choose the micro-batch, share out the step, and count the run.
+    """Choose the micro-batch, share out the step over `processes`, and count the run.
 
-    Args:
-        config: the model; windows are as long as its context.
-        machine: one device; each process has one of its own.
-        processes: that train together.
-        steps, tokens: how long, one of them; without both `TOKENS_PER_PARAMETER`.
-        tokens_per_step: over all processes; None for GPT-3's, fewer for a small model.
-        batch_size: windows in a micro-batch; None for the largest power of two that fits.
-        utilization: the share of the peak that training uses; None for `UTILIZATION`.
-
-    Raises:
-        ConfigError: a number cannot be, or the micro-batch does not fit the memory.
+    Left out, the run has `TOKENS_PER_PARAMETER`, a step GPT-3's tokens (fewer for a small model),
+    a micro-batch the largest power of two of windows that fits, and a utilization `UTILIZATION`.
+    Raises ConfigError for a number that cannot be, or a micro-batch that does not fit.
     """
-    given = {"processes": processes, "steps": steps, "tokens": tokens}
-    given |= {"tokens-per-step": tokens_per_step, "batch-size": batch_size}
-    for name, value in given.items():
+    lengths = (steps, tokens, tokens_per_step, batch_size)
+    names = ("steps", "tokens", "tokens-per-step", "batch-size", "processes")
+    for name, value in zip(names, (*lengths, processes), strict=True):
         fine = value is None or 0 < value <= MOST  # nan fails it, too
         require(fine, f"--{name} is {str(value)[:20]}: it must be above 0 and at most {MOST:g}")
     require(not (steps and tokens), "--steps and --tokens both say how long: give one")
@@ -186,9 +167,13 @@ def make_plan(
     usual = min(TOKENS_PER_STEP, 2 ** round(math.log2(optimal / STEPS_OF_A_RUN)))
     T = config.context_length
     windows = max(1, round((tokens_per_step or usual) / (T * processes)))  # of one process
-    size = batch_size or largest_batch(config, machine, min(windows, LARGEST_MICRO_BATCH // T))
+    most, limit = min(windows, LARGEST_MICRO_BATCH // T), machine.memory or math.inf
+    size = batch_size or 1
+    if batch_size is None:
+        while 2 * size <= most and sum(memory_parts(config, 2 * size, machine).values()) <= limit:
+            size *= 2
     memory = memory_parts(config, size, machine)
-    needed, limit = sum(memory.values()), machine.memory or math.inf
+    needed = sum(memory.values())
     require(
         needed <= limit,
         f"a micro-batch of {size:,} × {T:,} tokens needs {needed / GIB:.1f} GiB, {machine.name} "
@@ -201,11 +186,3 @@ def make_plan(
     steps = steps or math.ceil((tokens or optimal) / per_step)
     seconds = per_step * flops_per_token(config) / rate
     return Plan(size, accumulation, per_step, steps, memory, seconds)
-
-
-def largest_batch(config: GPTConfig, machine: Machine, most: int) -> int:
-    """The largest power of two of windows that fits, at most `most`; at least 1, fit or not."""
-    size, limit = 1, machine.memory or math.inf
-    while 2 * size <= most and sum(memory_parts(config, 2 * size, machine).values()) <= limit:
-        size *= 2
-    return size

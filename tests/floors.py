@@ -9,18 +9,10 @@ from pathlib import Path
 # Ground first; a file imports only from floors below its own, or from its own folder.
 FLOORS = {
     "gptlib": [
-        *("errors", "paths", "files", "config", "settings", "environment"),
-        *(
-            "tokenizer",
-            "attention",
-            "block",
-            "loss",
-            "model",
-            "generation",
-            "kv_cache",
-            "inference",
-        ),
-        *("data", "training", "planning", "pretrained", "plots", "commands", "cli", "__main__"),
+        *("errors", "files", "config", "environment"),
+        *("tokenizer", "attention", "block", "loss", "model", "generation", "kv_cache"),
+        *("inference", "data", "training", "planning", "pretrained", "plots", "commands"),
+        *("options", "cli", "__main__"),
     ],
     # It imports gptlib, and nothing of gptlib imports it.
     "gptcourse": [
@@ -30,9 +22,9 @@ FLOORS = {
 }
 CORE = ("config", "attention", "block", "loss", "model")
 CORE_MAY_IMPORT = {"torch"}
-WITHOUT_TORCH = ("errors", "paths", "files", "plots", "setup", "drawings", "notebooks", "cli")
+WITHOUT_TORCH = ("errors", "files", "plots", "options", "cli", "setup", "drawings", "notebooks")
 # "" is gptlib/__init__.py, which sets how torch's threads wait, before torch is imported.
-READ_VARIABLES = ("", "paths", "environment")
+READ_VARIABLES = ("", "environment")
 STANDARD = sys.stdlib_module_names
 
 

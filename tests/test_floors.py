@@ -19,12 +19,12 @@ def package(tmp_path):
         files = {
             "__init__": "",
             "errors": "import sys\n",
-            "paths": "import os\nHOME = os.environ['HOME']\n",
+            "environment": "import os\nHOME = os.environ['HOME']\n",
             "config": "from gptlib.errors import E\n",
             "model": "import torch\nfrom gptlib.config import C\n",
             "plots": "import matplotlib\n",
             "tokenizer/__init__": "",
-            "tokenizer/bpe": "from gptlib import paths\nfrom gptlib.tokenizer import Tokenizer\n",
+            "tokenizer/bpe": "from gptlib import files\nfrom gptlib.tokenizer import Tokenizer\n",
             "cli": "def run():\n    from gptlib.model import GPT\n",
         }
         for name, text in {
@@ -54,9 +54,13 @@ def test_a_package_without_fault_has_no_complaint(package):
         ("config", "from gptlib.model import GPT\n", "gptlib.config: imports upward: gptlib.model"),
         ("config", "import gptlib.model\n", "gptlib.config: imports upward: gptlib.model"),
         ("model", "import gptcourse\n", "gptlib.model: line 1 names gptcourse"),
-        ("paths", "NOTEBOOKS = 'notebooks/'\n", "gptlib.paths: line 1 names notebooks/"),
+        (
+            "environment",
+            "NOTEBOOKS = 'notebooks/'\n",
+            "gptlib.environment: line 1 names notebooks/",
+        ),
         ("model", "from gptlib import plots\n", "gptlib.model: imports upward: gptlib.plots"),
-        ("__init__", "from gptlib import paths\n", "imports nothing"),
+        ("__init__", "from gptlib import environment\n", "imports nothing"),
         ("__init__", "import torch\n", "gptlib: imports torch"),
         ("plots", "import torch.nn\n", "gptlib.plots: imports torch"),
         ("plots", "def f():\n    import torch\n", "gptlib.plots: imports torch"),
@@ -65,7 +69,7 @@ def test_a_package_without_fault_has_no_complaint(package):
         ("tokenizer__in__bpe", "import os\nos.environ['X']\n", "reads an environment variable"),
         ("model", "def f():\n    from gptlib.config import C\n", "inside a function"),
         ("extra", "", "gptlib.extra: stands on no floor"),
-        ("errors", "from . import paths\n", "write the module's full name"),
+        ("errors", "from . import environment\n", "write the module's full name"),
     ],
 )
 def test_a_planted_fault_is_found(package, file, text, complaint):
@@ -95,15 +99,15 @@ def test_light_imports_load_no_torch(statement):
 
 
 def test_the_check_of_light_imports_can_fail():
-    done = subprocess.run([sys.executable, "-c", f"import gptlib; gptlib.setup; {LATE}"])
+    done = subprocess.run([sys.executable, "-c", f"import gptlib.model; {LATE}"])
     assert done.returncode == 1
 
 
 def test_help_loads_no_torch():
     program = (
-        "import sys\nfrom gptlib.cli import app\n"
-        "sys.argv = ['gptlib', '--help']\n"
-        "try:\n    app()\nexcept SystemExit:\n    pass\n" + LATE
+        "import sys\nfrom gptlib.cli import main\n"
+        "sys.argv = ['gptlib', 'train', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n" + LATE
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0 and "Commands" in done.stdout
+    assert done.returncode == 0 and "--steps N" in done.stdout

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from gptlib import paths
+from gptlib import environment
 
 Function = Callable[..., Any]
 STUB = ("", "not done yet")  # torch raises NotImplementedError too, with words of its own
@@ -141,7 +141,7 @@ def stoppable(name: str, function: Any) -> Iterator[None]:
     words = f"· {name}: still running: a loop that never ends? stop with ■ (Interrupt)"
     clock = Timer(PATIENCE, print, [words], {"flush": True})
     clock.daemon = True
-    if not paths.quiet():  # a stored output must not depend on the machine's speed
+    if not environment.quiet():  # a stored output must not depend on the machine's speed
         clock.start()
     try:
         yield

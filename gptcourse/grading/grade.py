@@ -37,7 +37,7 @@ from gptcourse.notebooks.cells import (
     read_notebook,
 )
 from gptcourse.paths import REPOSITORY
-from gptlib import paths
+from gptlib import environment
 from gptlib.files import wrong_file
 
 CATALOGUE = "gptcourse.exercises.checks"  # the module whose EXERCISES judge
@@ -270,7 +270,7 @@ def run_worker(
                 stdout=channel,
                 stderr=subprocess.DEVNULL,
                 cwd=work,
-                env=paths.variables(**variables),
+                env=environment.variables(**variables),
                 start_new_session=True,  # Ctrl-C is for the grader, which ends this process
             ) as process,
         ):

@@ -19,7 +19,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from tqdm import tqdm
 
-import gptlib.paths
+import gptlib.environment
 from gptcourse import REAL, STORED, paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.cells import (
@@ -65,7 +65,7 @@ def run_course(
     the real texts, at the size that fits this machine. A notebook that fails does not stop the
     others; the caller reads ``passed``. Ctrl-C stops the kernel, tells what ran, and passes on.
     """
-    runs = gptlib.paths.runs_folder().resolve()
+    runs = gptlib.environment.runs_folder().resolve()
     chosen, folder = find_notebooks(wanted, notebooks), runs / "course"
     environment = {**(REAL if real else STORED), "GPTLIB_RUNS": str(runs)}
     results: list[Result] = []
@@ -104,7 +104,7 @@ def run_one(path: Path, folder: Path, environment: dict[str, str], label: str) -
 def bar(label: str, cells: int) -> Iterator[Callable[[int], None]]:
     """Show a bar of cells whose clock goes on in a long cell; quiet where nobody watches."""
     form = "{desc} {bar:20} cell {n_fmt} of {total_fmt}, {elapsed}"
-    disable = gptlib.paths.quiet() or None  # None: where there is no terminal (CI, a file)
+    disable = gptlib.environment.quiet() or None  # None: where there is no terminal (CI, a file)
     over = threading.Event()
     with tqdm(total=cells, desc=label, bar_format=form, disable=disable) as shown:
 

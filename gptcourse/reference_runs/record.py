@@ -6,7 +6,7 @@ from typing import Any
 
 from gptcourse import paths
 from gptcourse.reference_runs.recording import load_recording, recording_of, save
-from gptlib.commands.material import Material, choose_tokenizer, of_prepared, of_text
+from gptlib.commands.train import Material, choose_tokenizer, of_prepared, of_text
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.prepare import PreparedCorpus, is_prepared, open_prepared

@@ -1,1 +1,1 @@
-"""What the commands do, from names and numbers to a run, a text or a figure."""
+"""What the command line does: a function for each command, given what :mod:`gptlib.cli` read."""

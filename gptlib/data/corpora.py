@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data import hub
 from gptlib.data.readers import check_text, stream_documents
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
@@ -146,7 +146,7 @@ def find_corpus(
             )
         spec = replace(CORPORA[name], config=f"{DUMP}.{language}")
     spec = spec or find_file(name, separator)
-    if paths.bundled_only() and spec.fallback:
+    if environment.bundled_only() and spec.fallback:
         print(f"corpus   {spec.fallback} stands in for {spec.name} (GPTLIB_CORPORA=bundled)")
         return CORPORA[spec.fallback]
     return spec
@@ -187,7 +187,9 @@ def stream_hub(spec: CorpusSpec, whole: bool = False) -> Iterator[str]:
                 if text.strip():
                     yield text
     except DownloadError as error:
-        way = "unset HF_HUB_OFFLINE and connect" if paths.offline() else "connect and try again"
+        way = (
+            "unset HF_HUB_OFFLINE and connect" if environment.offline() else "connect and try again"
+        )
         if spec.gated or "gated" in str(error):
             way += (
                 f", or accept its terms at https://huggingface.co/datasets/{spec.repository} and "
@@ -217,7 +219,7 @@ def read_hub(spec: CorpusSpec, documents: int | None) -> list[str]:
     parts = [spec.repository, spec.config, spec.split, spec.column, documents]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     name = f"{file_name(spec.repository)}-{documents}-{digest[:12]}.jsonl"
-    path = paths.data_folder() / "hub" / name
+    path = environment.data_folder() / "hub" / name
     if not path.is_file():
         with atomic_write(path, "w") as file:
             for document in islice(stream_hub(spec), documents):
@@ -227,10 +229,10 @@ def read_hub(spec: CorpusSpec, documents: int | None) -> list[str]:
 
 def read_the_verdict() -> Iterator[str]:
     """The stored copy if there is a right one, else a download."""
-    path = paths.data_folder() / "the-verdict.txt"
+    path = environment.data_folder() / "the-verdict.txt"
     try:
         if not (path.is_file() and sha256_of(path) == THE_VERDICT_SHA256):
-            if paths.offline():
+            if environment.offline():
                 raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
             download(THE_VERDICT_URL, path, THE_VERDICT_SHA256)
     except (DownloadError, OSError) as error:
@@ -256,7 +258,7 @@ def read_python_docs() -> list[str]:
 
 def bundled(file_name: str) -> CorpusSpec:
     """One of the texts that come with the course."""
-    name, read = Path(file_name).stem, partial(stream_documents, paths.SAMPLES / file_name)
+    name, read = Path(file_name).stem, partial(stream_documents, environment.SAMPLES / file_name)
     return CorpusSpec(name, "MIT", origin="written for this course", read=read, fallback=None)
 
 

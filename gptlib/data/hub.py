@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.errors import CorpusError, DownloadError
 from gptlib.files import sha256_of
 
@@ -36,7 +36,7 @@ def libraries() -> tuple[Any, Any]:
     datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
     for name in ("READ", "READ_SERVER_UNAVAILABLE", "READ_RATE_LIMIT", "OPEN"):
         setattr(datasets.config, f"STREAMING_{name}_RETRY_INTERVAL", 0)
-    if paths.quiet():
+    if environment.quiet():
         datasets.disable_progress_bars()
     session = hub.get_session()
     hooks = {"request": [*session.event_hooks["request"], limit], "response": [refuse_to_wait]}
@@ -46,7 +46,7 @@ def libraries() -> tuple[Any, Any]:
 
 def limit(request: Any) -> None:
     """Called with every request of the hub's library before it is sent."""
-    if paths.offline():  # here and now: the libraries read it once, at import
+    if environment.offline():  # here and now: the libraries read it once, at import
         raise DownloadError("HF_HUB_OFFLINE=1 forbids the network")
     silence = silence_of(request.method, request.url.path)
     request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), silence)
@@ -98,9 +98,9 @@ def stream_column(
     token = None
     try:
         datasets, hub = libraries()
-        token = hub.get_token() or paths.token_in_file()
+        token = hub.get_token() or environment.token_in_file()
         # A slice needs the number of rows, which only a whole copy knows; so does who is offline.
-        if whole := whole or "[" in split or paths.offline():
+        if whole := whole or "[" in split or environment.offline():
             try:
                 rows = datasets.load_dataset(repository, config, split=split, token=token)
             except Exception:

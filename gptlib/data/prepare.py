@@ -21,7 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data.cleaning import Cleaner
 from gptlib.data.dataset import TokenDataset, TokenShards
 from gptlib.data.shards import (
@@ -243,7 +243,7 @@ def clean_and_hash(
 
 def spool(sides: Sides, path: Path) -> None:
     """Write documents and their splits to a file, a line each."""
-    bar = tqdm(sides, desc="reading", unit=" documents", disable=paths.quiet())
+    bar = tqdm(sides, desc="reading", unit=" documents", disable=environment.quiet())
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for split, document in bar:
             file.write(json.dumps([split, document], ensure_ascii=False) + "\n")

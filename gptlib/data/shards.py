@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data.dataset import TokenShards
 from gptlib.data.split import SPLITS
 from gptlib.errors import CorpusError, Damaged, ShardError
@@ -224,7 +224,7 @@ def batches(sides: Iterable[tuple[str, str]], counts: Counts) -> Iterator[tuple[
     """Gather the documents of each split until there is work worth a thread; count them."""
     waiting: dict[str, Batch] = {split: [] for split in counts}
     sizes = dict.fromkeys(counts, 0)
-    with tqdm(desc="tokenizing", unit="B", unit_scale=True, disable=paths.quiet()) as bar:
+    with tqdm(desc="tokenizing", unit="B", unit_scale=True, disable=environment.quiet()) as bar:
         for split, document in sides:
             size = len(document.encode())
             counts[split]["documents"] += 1

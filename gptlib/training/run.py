@@ -15,12 +15,11 @@ import torch
 from loguru import logger
 from tqdm import tqdm
 
-from gptlib.config import TrainingConfig
+from gptlib.config import GPTConfig, TrainingConfig, to_toml
 from gptlib.data.dataset import TokenDataset, fingerprint
 from gptlib.errors import CheckpointError, FolderError
 from gptlib.files import atomic_write, lock
 from gptlib.model import GPT
-from gptlib.settings import to_toml
 from gptlib.tokenizer import Tokenizer
 from gptlib.training import distributed
 from gptlib.training.checkpoint import (
@@ -34,6 +33,7 @@ from gptlib.training.checkpoint import (
 from gptlib.training.metrics import FILE_NAME, MetricsLog, Row, best_validation, read_metrics
 from gptlib.training.step import Precision
 
+SETTINGS = "settings.toml"
 # How often a run is looked at does not change it, so a resumed run may look more or less often.
 INTERVALS = (
     *("evaluate_every", "evaluate_batches", "sample_every", "log_layers_every"),
@@ -117,10 +117,10 @@ class Run:
         rows = self.restore(self.folder) if self.folder and found else []
         distributed.barrier()  # nobody writes before everybody has read
         folder = self.folder if distributed.rank() == 0 else None
-        if folder and not found:
-            if self.tokenizer:
+        if folder:
+            if self.tokenizer and not found:
                 self.tokenizer.save(folder / "tokenizer")
-            with atomic_write(folder / "settings.toml", "w") as file:
+            with atomic_write(folder / SETTINGS, "w") as file:
                 file.write(to_toml(self.config))
         self.log = MetricsLog(folder, rows)
         if not found:
@@ -134,11 +134,15 @@ class Run:
         if "metrics_rows" not in state:
             raise CheckpointError(
                 f"{checkpoint.folder} is a model without a run: export it, and begin a run with "
-                f"--model FOLDER"
+                f"--init-from FOLDER"
             )
-        for what, now in (("model", self.model.config), ("training", self.config)):
-            before = type(now).from_dict(state[what])  # defaults for fields that came later
-            check_same(folder, what, before.to_dict(), now.to_dict())
+        # defaults stand for fields that came later
+        shape, training = GPTConfig.from_dict(state["model"]), self.config.to_dict()
+        before = TrainingConfig.from_dict(state["training"])
+        if self.config.extends(before):
+            training |= {"steps": before.steps, "schedule_steps": before.schedule_steps}
+        check_same(folder, "model", shape.to_dict(), self.model.config.to_dict())
+        check_same(folder, "training", before.to_dict(), training)
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
         rows = read_metrics(folder)[: state["metrics_rows"]]
         if len(rows) < state["metrics_rows"]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.config import TrainingConfig
 from gptlib.data.corpora import Corpus
 from gptlib.data.dataset import TokenDataset, TokenShards
@@ -243,5 +243,5 @@ class StopSignal:
 def progress_bar(total: int, done: int) -> Any:
     """A bar over steps in a terminal or notebook; silent where output is kept or compared."""
     shown = sys.stderr.isatty() or "ipykernel" in sys.modules
-    silent = paths.quiet() or not shown
+    silent = environment.quiet() or not shown
     return tqdm(total=total, initial=done, desc="training", unit="step", disable=silent)

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data import corpora
 from gptlib.data.corpora import CORPORA, Corpus, load_corpus, stream_corpus
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
@@ -125,7 +125,7 @@ def test_a_folder_of_ones_own_is_read_by_name(tmp_path):
 
 
 def test_the_readme_tells_of_every_corpus():
-    readme = (paths.SAMPLES / "README.md").read_text(encoding="utf-8")
+    readme = (environment.SAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in readme for name in CORPORA)
-    for sample in paths.SAMPLES.iterdir():
+    for sample in environment.SAMPLES.iterdir():
         assert sample.name == "README.md" or sample.name in readme

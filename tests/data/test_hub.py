@@ -16,7 +16,7 @@ from hub_server import Hub, table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data.corpora import CORPORA, find_corpus, load_corpus, stream_corpus
 from gptlib.data.hub import parse_address, silence_of
 from gptlib.errors import CorpusError
@@ -411,7 +411,7 @@ def test_a_language_or_a_number_that_means_nothing_is_refused() -> None:
 
 
 def test_the_readme_tells_of_every_named_data_set() -> None:
-    readme = (paths.SAMPLES / "README.md").read_text(encoding="utf-8")
+    readme = (environment.SAMPLES / "README.md").read_text(encoding="utf-8")
     for name in NAMED:
         spec = CORPORA[name]
         assert f"`{name}`" in readme and spec.repository in readme and spec.license in readme

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.data.language_id import FUNCTION_WORDS, arabic_share, detect_language
 
 
@@ -21,7 +21,7 @@ def rows_in(name):
 
 def sample():
     """The labeled sample: language and text."""
-    lines = (paths.SAMPLES / "sample-darija.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (environment.SAMPLES / "sample-darija.jsonl").read_text(encoding="utf-8").splitlines()
     return [(row["kind"], row["text"]) for row in map(json.loads, lines)]
 
 
@@ -98,6 +98,6 @@ def test_no_word_speaks_for_two_languages():
 
 
 def test_english_prose_is_hardly_ever_taken_for_darija_or_french():
-    lines = (paths.SAMPLES / "sample-articles.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (environment.SAMPLES / "sample-articles.jsonl").read_text(encoding="utf-8").splitlines()
     sentences = [s for line in lines for s in json.loads(line)["text"].split(". ")]
     assert sum(detect_language(s) != "other" for s in sentences) <= 0.01 * len(sentences)

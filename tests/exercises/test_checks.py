@@ -254,7 +254,7 @@ def test_the_name_hash_is_the_notebooks_own_again():
 def test_a_check_that_runs_on_says_so_once_and_ends_as_ever(capsys, monkeypatch):
     def said(patience, quiet):
         monkeypatch.setattr(exercise_file, "PATIENCE", patience)
-        monkeypatch.setattr("gptlib.paths.quiet", lambda: quiet)
+        monkeypatch.setattr("gptlib.environment.quiet", lambda: quiet)
         check.merge_heads(lambda *_: time.sleep(0.1) or 1)
         return capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import tiktoken
 from hypothesis import given, settings
 from tokenizer_texts import ANY_TEXT, AWKWARD_TEXT, texts_in_all_scripts
 
-from gptlib import paths
+from gptlib import environment
 from gptlib.errors import DownloadError
 from gptlib.tokenizer import GPT2Tokenizer, load_tokenizer
 from gptlib.tokenizer import gpt2 as vocabulary
@@ -87,8 +87,8 @@ def content(gpt2):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty cache; a server that nobody runs; pip that brings nothing."""
-    monkeypatch.setattr(paths, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(paths, "offline", lambda: False)
+    monkeypatch.setattr(environment, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(environment, "offline", lambda: False)
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
     no_sources(monkeypatch)
     return tmp_path / "cache"
@@ -147,7 +147,7 @@ def test_without_any_source_every_way_out_is_named(cache, monkeypatch):
     ways_out = ["mlx-whisper==0.4.3", "TIKTOKEN_CACHE_DIR", str(cache / "gpt2.tiktoken")]
     asked = ["refused", "ERROR: no such package"]
     for offline in (False, True):
-        monkeypatch.setattr(paths, "offline", lambda offline=offline: offline)
+        monkeypatch.setattr(environment, "offline", lambda offline=offline: offline)
         with pytest.raises(DownloadError) as caught:
             load_gpt2_ranks()
         message = str(caught.value)

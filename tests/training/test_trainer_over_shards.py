@@ -176,7 +176,6 @@ BOTH = "give either a text or --data FOLDER"
         (["sample-story", "--data", "{}"], BOTH),
         (["--data", "{}", "--tokenizer", "gpt2"], BOTH),
         ([], BOTH),
-        (["{}"], "is a prepared folder: give it as --data"),
         (["--data", "gone"], "gone is no prepared folder"),
         (["--data", "{}", "--context-length", "999"], "the validation split of"),
     ],
@@ -205,5 +204,3 @@ def test_a_run_over_a_folder_is_recorded(gptlib, folder, tmp_path, monkeypatch):
     assert code == 0 and f"on {folder}, seed" in said, err
     kept = json.loads((tmp_path / "mine.json").read_text())
     assert kept["corpus"]["name"] == str(folder)
-    code, _, err = gptlib("record", run, "other", "--tokenizer", "gpt2", main=course.main)
-    assert code == 2 and "holds its own tokenizer: leave --tokenizer out" in err

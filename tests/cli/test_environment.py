@@ -33,7 +33,7 @@ def pretend(monkeypatch, capability=None, memory=16 * GIB, bf16=False, apple=Fal
         get_device_properties=lambda device: SimpleNamespace(total_memory=memory),
         is_bf16_supported=is_bf16_supported,
     )
-    monkeypatch.setattr(environment.torch, "cuda", cuda)
+    monkeypatch.setattr(torch, "cuda", cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apple)
 
 

@@ -1,6 +1,5 @@
 """export as it is typed: a run out, read back, trained further, and every sort of bad input."""
 
-import io
 import shutil
 import subprocess
 import sys
@@ -15,8 +14,8 @@ from transformers import AutoTokenizer
 from transformers_twin import opened
 
 import gptlib
-from gptlib import cli, paths
-from gptlib.commands.exchange import export_run
+from gptlib import environment
+from gptlib.commands.runs import export
 from gptlib.config import GPTConfig, TrainingConfig
 from gptlib.data.corpora import load_corpus
 from gptlib.data.dataset import TokenDataset
@@ -26,30 +25,9 @@ from gptlib.tokenizer import END_OF_TEXT, BPETokenizer
 from gptlib.training.checkpoint import load_model
 from gptlib.training.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 Command = Callable[..., tuple[int, str, str]]
 PROMPT = "وحد نهار"
-TEXT = paths.SAMPLES / "sample-story.txt"
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run a command in this process; return its exit code, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gptlib", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO())
-        capsys.readouterr()
-        try:
-            cli.main()
-            exit_code = 0
-        except SystemExit as stop:
-            exit_code = int(stop.code or 0)
-        said = capsys.readouterr()
-        return exit_code, said.out, said.err
-
-    return run
+TEXT = environment.SAMPLES / "sample-story.txt"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run, exported; only read from."""
     folder = tmp_path_factory.mktemp("exports") / "out"
-    export_run(run, folder)
+    export(run, folder)
     return folder
 
 
@@ -104,13 +82,13 @@ def test_the_words_say_what_was_left_out_and_which_weights_these_are(
 ) -> None:
     exit_code, said, err = typed("export", run, tmp_path / "out")
     assert exit_code == 0 and err == ""
-    assert "step-00000012" in said and "left out 84 spare rows of the token table" in said
+    assert f"exported {run}, step 12, the last of 3 kept; validation was best at step" in said
+    assert "left out 84 spare rows of the token table" in said
     assert "it leaves the licence to you" in said
-    best = run / "checkpoints" / said.split("export ")[1].split('"')[1].rsplit("/", 1)[1]
-    assert best.is_dir() and best.name != "step-00000012"
-    exit_code, said, _ = typed("export", best, tmp_path / "best")
-    assert exit_code == 0 and "validation was best" not in said
-    step = int(best.name[5:])
+    step = int(said.split("was best at step ")[1].split()[0])
+    assert step != 12
+    exit_code, said, _ = typed("export", run, tmp_path / "best", "--checkpoint", "best")
+    assert exit_code == 0 and f"{run}, step {step}: " in said and "was best" not in said
     card = (tmp_path / "best" / "README.md").read_text()
     assert f"these are the weights of step {step}." in card and f"| {step} | " in card
     assert "| 12 | – |" not in card  # what came later is not this model's
@@ -139,7 +117,7 @@ def test_training_begins_with_the_weights_the_shape_and_the_tokenizer_of_a_folde
     run: Path, out: Path, typed: Command, tmp_path: Path
 ) -> None:
     (started, tokenizer), unlearned = import_model(out), ["--learning-rate", 1e-30]
-    further = [*FURTHER, *unlearned, "--model", out, "--out", tmp_path / "further"]
+    further = [*FURTHER, *unlearned, "--init-from", out, "--out", tmp_path / "further"]
     exit_code, _, err = typed(*further)
     assert exit_code == 0, err
     model, its_tokenizer = load_model(tmp_path / "further")
@@ -149,7 +127,7 @@ def test_training_begins_with_the_weights_the_shape_and_the_tokenizer_of_a_folde
         torch.testing.assert_close(model.state_dict()[name], tensor, rtol=0, atol=1e-6)
     exit_code, out_, _ = typed(*further, "--resume")
     assert exit_code == 0 and "all 2 steps were trained before" in out_
-    export_run(tmp_path / "further", tmp_path / "again")
+    export(tmp_path / "further", tmp_path / "again")
     card = (tmp_path / "again" / "README.md").read_text(encoding="utf-8")
     assert "from the weights of out for 2 steps" in card and str(out.parent) not in card
 
@@ -157,12 +135,12 @@ def test_training_begins_with_the_weights_the_shape_and_the_tokenizer_of_a_folde
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--width", 32], "has its shape: leave --width out"),
+        (["--width", 32], "has its shape, of 32 tokens at most: --width 32 is another"),
         (["--tokenizer", "characters"], "reads tokens of bpe-300, not of characters"),
-        (["--out", "there", "--model", "damaged"], "cut short or damaged"),
-        (["--model", "odd"], "odd holds no config.json"),
-        (["--model", "gone"], "unknown model 'gone'"),
-        (["--model", "untold"], "knows 300 tokens, the tokenizer gpt2 has 50,257"),
+        (["--out", "there", "--init-from", "damaged"], "cut short or damaged"),
+        (["--init-from", "odd"], "odd: no checkpoint"),
+        (["--init-from", "gone"], "no run in gone"),
+        (["--init-from", "untold"], "knows 300 tokens, the tokenizer gpt2 has 50,257"),
     ],
 )
 def test_a_folder_that_training_cannot_begin_with_is_named(
@@ -174,7 +152,7 @@ def test_a_folder_that_training_cannot_begin_with_is_named(
     weights.write_bytes(weights.read_bytes()[:-1])
     for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
         (place / "untold" / name).unlink()
-    exit_code, _, err = typed(*FURTHER, "--model", "out", "--out", "new", *options)
+    exit_code, _, err = typed(*FURTHER, "--init-from", "out", "--out", "new", *options)
     assert exit_code == 2 and words in err and len(err.splitlines()) == 1
     assert not (place / "new").exists()
 
