@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from gptlib import environment
 from gptlib.config import SIZES, GPTConfig
 from gptlib.data.hub import libraries, one_line
 from gptlib.errors import DownloadError, PretrainedError
