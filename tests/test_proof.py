@@ -1,14 +1,9 @@
 """The proof of the checks says which known implementations a check takes for what they are not."""
 
-import sys
 from dataclasses import replace
 
 import planted_exercises
-import pytest
-from course_notebooks import write
 
-from gptcourse import cli, paths
-from gptcourse.exercises import checks
 from gptcourse.exercises.prove import prove
 
 
@@ -40,28 +35,3 @@ def test_no_mistake_and_no_exercise_prove_nothing():
     planted = replace(planted_exercises.EXERCISES["total"], mistakes=())
     assert said_of(planted)[0] is False and "knows no mistake" in said_of(planted)[1]
     assert said_of()[0] is False
-
-
-def test_the_command_proves_the_notebooks_that_are_named_and_fails_where_a_check_does(
-    tmp_path, monkeypatch, capsys
-):
-    for number in (81, 82, 83):
-        write(tmp_path / f"{number}_planted.ipynb")
-    total = planted_exercises.EXERCISES["total"]
-    wrong = planted_exercises.exercise("wrong", sum, planted_exercises.total)
-    planted = {"total": total, "wrong": replace(wrong, notebook="82_planted")}
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(checks, "EXERCISES", planted)
-
-    def proved(*notebooks):
-        monkeypatch.setattr(sys, "argv", ["gptcourse", "prove", *notebooks])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = "".join(capsys.readouterr())
-        assert ended.value.code != 2 or "no exercises" in said
-        return int(ended.value.code), "81_planted" in said, "FAILED: wrong" in said
-
-    assert proved() == proved("81", "82") == (1, True, True)
-    assert proved("81") == (0, True, False)
-    assert proved("82") == (1, False, True)
-    assert proved("83") == (2, False, False)
