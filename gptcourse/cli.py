@@ -4,26 +4,24 @@ Each command imports what it runs when it runs it, so that the help answers at o
 returns is the exit code; True is a failure, None is none.
 """
 
-import argparse
 import inspect
-import io
 import os
 import re
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
+import gptlib.cli
 import gptlib.environment
 from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.setup import HOME, Address
-from gptlib.errors import GPTLibError
 from gptlib.files import atomic_write
+from gptlib.options import Parser
 
 
 def run(notebooks: list[str], real: bool) -> bool:
@@ -171,25 +169,15 @@ def publish(repository: str, tag: str, root: Path = paths.REPOSITORY, old: Addre
     print("changed:", ", ".join(changed) or "nothing")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, as all of the command line's are."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse what was typed."""
-        raise CourseError(f"{message}: see {self.prog} --help")
-
-
 def command_line() -> Parser:
     """Every command with its options, named as its function's arguments are."""
-    form: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    form["allow_abbrev"] = False
-    parser = Parser("python -m gptcourse", description="The course: run, open, maintain.", **form)
+    parser = Parser(prog="python -m gptcourse", description="The course: run, open, maintain.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
 
     def command(function: Callable[..., Any]) -> Callable[..., Any]:
         words = inspect.getdoc(function) or ""
         name, first = function.__name__.strip("_"), words.split("\n")[0]
-        one = commands.add_parser(name, help=first, description=words, **form)
+        one = commands.add_parser(name, help=first, description=words)
         one.set_defaults(do=function)
         return one.add_argument
 
@@ -232,28 +220,19 @@ def command_line() -> Parser:
     return parser
 
 
+def run_command() -> None:
+    """Read the command line and run the command; its own exit code is the process's."""
+    parser = command_line()
+    given, further = parser.parse_known_args(sys.argv[1:] or ["--help"])
+    options = vars(given)
+    do = options.pop("do")
+    if do is open_:
+        options["further"] = further
+    elif further:
+        parser.error(f"unrecognized arguments: {' '.join(further)}")
+    sys.exit(do(**options))
+
+
 def main() -> None:
     """Run the command line; what a user can mend is one line on stderr and exit code 2."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
-            stream.reconfigure(encoding="utf-8")  # Windows redirects in an older code page
-    try:
-        parser = command_line()
-        given, further = parser.parse_known_args(sys.argv[1:] or ["--help"])
-        options = vars(given)
-        do = options.pop("do")
-        if do is open_:
-            options["further"] = further
-        elif further:
-            parser.error(f"unrecognized arguments: {' '.join(further)}")
-        sys.exit(do(**options))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except GPTLibError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-    except OSError as problem:
-        if problem.filename is None:
-            raise  # nothing that another file or folder would mend
-        print(f"error: {problem.filename}: {problem.strerror}: give another one", file=sys.stderr)
-    sys.exit(2)
+    gptlib.cli.main(run_command)
