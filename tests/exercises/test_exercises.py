@@ -9,14 +9,8 @@ import numpy as np
 import planted_exercises
 import pytest
 import torch
-from course_notebooks import write
 from planted_exercises import total, without_last
-from typer.testing import CliRunner
 
-from gptcourse import paths
-from gptcourse.cli import app
-from gptcourse.errors import CourseError
-from gptcourse.exercises import checks
 from gptcourse.exercises.checks import EXERCISES, GIVEN, judge, sentence
 from gptcourse.exercises.prove import prove
 
@@ -88,23 +82,3 @@ def test_the_proof_says_which_functions_a_check_takes_for_what_they_are_not(
     said = []
     assert prove(exercises, said.append) is holds
     assert words in "\n".join(said)
-
-
-def test_the_command_proves_the_notebooks_that_are_named_and_fails_where_a_check_does(
-    tmp_path, monkeypatch
-):
-    for number in (81, 82, 83):
-        write(tmp_path / f"{number}_planted.ipynb")
-    blind = replace(BLIND, name="wrong", notebook="82_planted")
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(checks, "EXERCISES", {"total": TOTAL, "wrong": blind})
-
-    def proved(*notebooks):
-        done = CliRunner().invoke(app, ["prove", *notebooks])
-        return done.exit_code, "81_planted" in done.output, "FAILED: wrong" in done.output
-
-    assert proved() == proved("81", "82") == (1, True, True)
-    assert proved("81") == (0, True, False)
-    assert proved("82") == (1, False, True)
-    done = CliRunner().invoke(app, ["prove", "83"])
-    assert isinstance(done.exception, CourseError) and "no exercises" in str(done.exception)

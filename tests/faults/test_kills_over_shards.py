@@ -7,12 +7,12 @@ import sys
 import pytest
 from shard_texts import prepared_folder
 from test_kills import OFTEN, TINY, check_equal, results_of
-from test_parallel import TORCHRUN
 
 from gptlib.training.metrics import curve, read_metrics
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="sessions are forked")
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1")
 POINTS = [("after a file", 2), ("half a row", 9), ("half the state", 1), ("after the rename", 2)]
 
 
