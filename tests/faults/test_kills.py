@@ -65,7 +65,7 @@ SCENARIOS = {
 
 
 def results_of(folder, arguments, scenarios):
-    """What came of each scenario, in one process that imports torch and forks the sessions."""
+    """Run the scenarios in one process that imports torch, with sessions forked from it."""
     plan = json.dumps({"folder": str(folder), "arguments": arguments, "scenarios": scenarios})
     script = Path(__file__).parent / "killed_run.py"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CI": "1", "GPTLIB_CORPORA": "bundled"}
