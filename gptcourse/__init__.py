@@ -6,6 +6,7 @@
     drawings               the course's drawings, shown in a cell
     exercises              checks of the learner's own code
     reference_runs         "is my curve normal?"
+    pages                  the pages that the next two write
     notebooks              runs them, holds them in step with gptlib, writes the learner edition
     grading                marks for a class
     cli                    python -m gptcourse

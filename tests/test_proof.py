@@ -3,13 +3,7 @@
 from dataclasses import replace
 
 import planted_exercises
-from course_notebooks import write
-from typer.testing import CliRunner
 
-from gptcourse import paths
-from gptcourse.cli import app
-from gptcourse.errors import CourseError
-from gptcourse.exercises import catalogue
 from gptcourse.exercises.prove import prove
 
 
@@ -41,25 +35,3 @@ def test_no_mistake_and_no_exercise_prove_nothing():
     planted = replace(planted_exercises.EXERCISES["total"], mistakes=())
     assert said_of(planted)[0] is False and "knows no mistake" in said_of(planted)[1]
     assert said_of()[0] is False
-
-
-def test_the_command_proves_the_notebooks_that_are_named_and_fails_where_a_check_does(
-    tmp_path, monkeypatch
-):
-    for number in (81, 82, 83):
-        write(tmp_path / f"{number}_planted.ipynb")
-    total = planted_exercises.EXERCISES["total"]
-    wrong = planted_exercises.exercise("wrong", sum, planted_exercises.total)
-    planted = {"total": total, "wrong": replace(wrong, notebook="82_planted")}
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(catalogue, "EXERCISES", planted)
-
-    def proved(*notebooks):
-        done = CliRunner().invoke(app, ["prove", *notebooks])
-        return done.exit_code, "81_planted" in done.output, "FAILED: wrong" in done.output
-
-    assert proved() == proved("81", "82") == (1, True, True)
-    assert proved("81") == (0, True, False)
-    assert proved("82") == (1, False, True)
-    done = CliRunner().invoke(app, ["prove", "83"])
-    assert isinstance(done.exception, CourseError) and "no exercises" in str(done.exception)

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from gptcourse.paths import PAGE_STYLE
+from gptcourse.pages import page, table
 from gptlib.files import atomic_write
 
 FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet would compute what begins like this
@@ -17,27 +17,13 @@ WAY_OUT = (
     "What is not recognized counts nowhere. A notebook lies in its learner's folder under its name "
     "in the course, such as ada/02_attention.ipynb: unpack, move or rename it, and grade again."
 )
-STYLE = """
-body { max-width: none } th { font-weight: normal } td { text-align: center }
+STYLE = """body { max-width: none } th { font-weight: normal } td { text-align: center }
 td:first-child { text-align: left } pre { white-space: pre-wrap; overflow-wrap: anywhere }
-th.exercise { writing-mode: vertical-rl } table { width: auto }
+th:nth-child(n+3) { writing-mode: vertical-rl } table { width: auto }
 """
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>Grades</title>
-<style>{style}</style>
-<h1>Grades</h1>
-<p>✓ passed, ✗ failed, · not done yet, – not handed in. A mark says how a function behaves, not who
-wrote it. Only the exercises' cells were run; of other cells no more than functions, classes and
-imports.</p>
-<table>
-<tr><th>learner</th><th>passed</th>{heads}</tr>
-{rows}
-</table>
-{messages}
-</html>
-"""
+LEGEND = """<p>✓ passed, ✗ failed, · not done yet, – not handed in. A mark says how a function
+behaves, not who wrote it. Only the exercises' cells were run; of other cells no more than
+functions, classes and imports.</p>"""
 
 
 class State(Enum):
@@ -61,12 +47,13 @@ class Mark(NamedTuple):
 
 def write_grades(folder: Path, marks: list[Mark], not_recognized: list[str]) -> Path:
     """Write ``grades.csv`` and ``grades.html`` in the place of older ones; return the page."""
-    table, page = folder / "grades.csv", folder / "grades.html"
-    with atomic_write(table) as file:
-        file.write(csv_text(marks).encode("utf-8-sig"))  # or Excel takes it for another encoding
-    with atomic_write(page) as file:
-        file.write(page_text(marks, not_recognized).encode("utf-8"))
-    return page
+    for name, text, encoding in (
+        ("grades.csv", csv_text(marks), "utf-8-sig"),  # or Excel takes it for another encoding
+        ("grades.html", page_text(marks, not_recognized), "utf-8"),
+    ):
+        with atomic_write(folder / name) as file:
+            file.write(text.encode(encoding))
+    return folder / "grades.html"
 
 
 def csv_text(marks: list[Mark]) -> str:
@@ -84,31 +71,23 @@ def csv_text(marks: list[Mark]) -> str:
 def page_text(marks: list[Mark], not_recognized: list[str]) -> str:
     """A table of learners and exercises, then what was said of those that failed."""
     columns = list(dict.fromkeys((mark.notebook, mark.exercise) for mark in marks))
-    heads = [f'<th class="exercise">{n[:2]} · {safe(e)}</th>' for n, e in columns]
+    heads = ["learner", "passed", *(f"{name[:2]} · {safe(each)}" for name, each in columns)]
     rows, messages = [], []
     for learner, own in groupby(marks, lambda mark: mark.learner):
         states = {(mark.notebook, mark.exercise): mark for mark in own}
-        signs = [f"<td>{states[column].state.value}</td>" for column in columns]
         passed = sum(mark.state is State.PASSED for mark in states.values())
-        count = f"<td>{passed} of {len(columns)}</td>"
-        rows.append(f"<tr><td>{safe(learner)}</td>{count}{''.join(signs)}</tr>")
+        signs = (states[column].state.value for column in columns)
+        rows.append([safe(learner), f"{passed} of {len(columns)}", *signs])
         failed = [mark for mark in states.values() if mark.state is State.FAILED]
         messages += [f"<h2>{safe(learner)}</h2>"] if failed else []
-        for (notebook, message), same in groupby(
-            failed, lambda mark: (mark.notebook, mark.message)
-        ):
+        for (notebook, message), same in groupby(failed, lambda m: (m.notebook, m.message)):
             names = ", ".join(mark.exercise for mark in same)
             told = "\n".join(map(safe, message.split("\n")))
             messages.append(f"<h3>{safe(notebook)} · {safe(names)}</h3>\n<pre>{told}</pre>")
     if not_recognized:
         names = "".join(f"<li>{safe(name)}</li>" for name in not_recognized)
         messages.append(f"<h2>Not recognized</h2>\n<p>{safe(WAY_OUT)}</p>\n<ul>{names}</ul>")
-    return PAGE.format(
-        style=PAGE_STYLE + STYLE,
-        heads="".join(heads),
-        rows="\n".join(rows),
-        messages="\n".join(messages),
-    )
+    return page("Grades", LEGEND, table(heads, rows), *messages, style=STYLE)
 
 
 def safe(text: str) -> str:

@@ -28,6 +28,7 @@ from gptcourse.exercises.checks import judge
 from gptcourse.exercises.exercise import Exercise
 
 LONGEST = 2_000  # characters of a message
+LARGEST = 100 * 10**6  # bytes of a file that a cell writes
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 CHANGED = (
     "the check was changed, or a setting that it needs: after this cell it no longer tells right "
@@ -170,10 +171,11 @@ def main(folder: str, catalogue: str) -> None:
         channel.write(f"\n{token}{dumps(answer)}\n".encode())
         channel.flush()
 
-    with suppress(ImportError, ValueError):  # Windows knows no such limit
+    with suppress(ImportError, ValueError):  # Windows knows no such limits
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (task["memory"], task["memory"]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
     say({"problem": worker.begin(task["imports"], task["definitions"])})
     cells = list(task["cells"].items())
     for place, (exercise, source) in enumerate(cells, 1):

@@ -30,22 +30,11 @@ from gptcourse.notebooks.cells import (
     read_notebook,
     write_notebook,
 )
+from gptcourse.pages import page, table
 from gptlib.files import atomic_write
 
 # nbconvert puts each drawing into an <img>, which would stand out beyond a narrow window.
 NARROW = "<style>img { max-width: 100%; height: auto }</style>"
-INDEX = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>The course, run</title>
-<style>{style}</style>
-<h1>The course, run</h1>
-<table>
-<tr><th>notebook</th><th>cells</th><th>seconds</th><th>result</th></tr>
-{rows}
-</table>
-</html>
-"""
 
 
 class Result(NamedTuple):
@@ -87,7 +76,7 @@ def run_course(
         raise
     finally:
         write_index(folder, results)
-        say(table(results))
+        say(summary(results))
         say(f"executed copies: {folder / 'index.html'}")
     return results
 
@@ -130,14 +119,13 @@ def bar(label: str, cells: int) -> Iterator[Callable[[int], None]]:
             clock.join()
 
 
-def table(results: list[Result]) -> str:
+def summary(results: list[Result]) -> str:
     """Return the results as a table of text; a failure's reason stands below it."""
     width = max([len("notebook"), *(len(result.name) for result in results)])
     lines = [f"{'notebook':<{width}}  cells  seconds  result"]
     for name, cells, seconds, problem in results:
-        lines.append(
-            f"{name:<{width}}  {cells:>5}  {seconds:>7.1f}  {(problem and 'FAILED') or 'passed'}"
-        )
+        verdict = "FAILED" if problem else "passed"
+        lines.append(f"{name:<{width}}  {cells:>5}  {seconds:>7.1f}  {verdict}")
     lines += [f"{result.name}, {result.problem}" for result in results if not result.passed]
     return "\n".join(lines)
 
@@ -231,9 +219,9 @@ def write_index(folder: Path, results: list[Result]) -> None:
     """Write ``index.html``: one row a notebook, with its result and a link to its page."""
     rows = []
     for name, cells, seconds, problem in results:
-        page = f'<a href="{name}.html">{name}</a>' if (folder / f"{name}.html").is_file() else name
+        link = f'<a href="{name}.html">{name}</a>' if (folder / f"{name}.html").is_file() else name
         failed = f'<span class="failed">failed</span>: {html.escape(problem)}'
-        columns = (page, cells, f"{seconds:.1f}", failed if problem else "passed")
-        rows.append("<tr>" + "".join(f"<td>{each}</td>" for each in columns) + "</tr>")
+        rows.append([link, cells, f"{seconds:.1f}", failed if problem else "passed"])
+    index = page("The course, run", table(("notebook", "cells", "seconds", "result"), rows))
     with atomic_write(folder / "index.html", "w") as file:
-        file.write(INDEX.format(style=paths.PAGE_STYLE, rows="\n".join(rows)))
+        file.write(index)

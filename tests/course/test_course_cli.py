@@ -4,13 +4,16 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from course_notebooks import code, write
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from nbformat.v4 import new_output
+from planted_exercises import EXERCISES, exercise
 
 from gptcourse import cli, paths
+from gptcourse.exercises import checks
 from gptcourse.notebooks import guards
 from gptcourse.notebooks import run as runner
 
@@ -173,6 +176,27 @@ def test_open_lets_the_courses_own_drawings_be_seen_and_trusts_no_other(opened, 
     assert not trusted(own)
     opened()
     assert trusted(own) and not trusted(other)
+
+
+def test_prove_proves_the_notebooks_that_are_named_and_fails_where_a_check_does(
+    gptcourse, tmp_path, monkeypatch
+):
+    for number in (81, 82, 83):
+        write(tmp_path / f"{number}_planted.ipynb")
+    total, wrong = EXERCISES["total"], exercise("wrong", sum, EXERCISES["total"].right)
+    planted = {"total": total, "wrong": replace(wrong, notebook="82_planted")}
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(checks, "EXERCISES", planted)
+    for wanted, expected, words in (
+        (["81", "82"], 1, "FAILED: wrong"),
+        ([], 1, "FAILED: wrong"),
+        (["82"], 1, "FAILED: wrong"),
+        (["81"], 0, "81_planted"),
+        (["83"], 2, "no exercises to prove in 83_planted"),
+    ):
+        exit_code, out, err = gptcourse("prove", *wanted)
+        assert exit_code == expected and words in out + err
+        assert ("FAILED" in out) == (expected == 1)
 
 
 def test_ctrl_c_is_one_word(gptcourse, monkeypatch):

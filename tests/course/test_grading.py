@@ -46,6 +46,17 @@ for number in range(3, 20):
 
 
 """
+FLOODED = """
+import os
+for number in range(3, 20):
+    try:
+        for _ in range(50):
+            os.write(number, b"x" * 10**7)
+    except OSError:
+        pass
+
+
+"""
 TAMPER = """
 import gptcourse.exercises.checks as checks
 from planted_exercises import EXERCISES, in_place
@@ -102,6 +113,7 @@ PLANTED = {
         },
         [PASSED, FAILED, PASSED],
     ),
+    "flooding": ({"doubled": FLOODED + solution("doubled")}, [FAILED, PASSED, PASSED]),
     "memory bomb": ({"backwards": solution("backwards", BOMB)}, [PASSED, PASSED, FAILED]),
     "tampering": (
         {"backwards": TAMPER + solution("backwards", "    return 0")},
@@ -179,6 +191,7 @@ def test_a_planted_submission_gets_its_marks(whole_class, learner):
         ("exiting", "backwards", "ended the process (exit code 0)"),
         ("exiting", "total", "expected 6, came 0"),
         ("exiting", "doubled", "the cell ends its process (SystemExit)"),
+        ("flooding", "doubled", "ended the process"),
         ("memory bomb", "backwards", "MemoryError in line 5 of your cell"),
         ("half right", "doubled", "SyntaxError in line 1 of the cell"),
         ("tampering", "backwards", "the check was changed"),
@@ -198,7 +211,7 @@ def test_the_results_lie_beside_the_submissions(whole_class):
     )
     assert len(rows) == 3 * len(PLANTED)
     assert list(rows[0]) == ["learner", "notebook", "exercise", "passed", "message"]
-    assert sum(row["passed"] == "yes" for row in rows) == 15
+    assert sum(row["passed"] == "yes" for row in rows) == 17
     assert not any("\n" in row["message"] for row in rows)
     page = (folder.parent / "handed-in-grades/grades.html").read_text("utf-8")
     assert "<h2>tampering</h2>" in page and "the check was changed" in page

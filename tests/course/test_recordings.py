@@ -68,11 +68,14 @@ RECORDING = recording_of(RUNS)
 # What is kept
 
 
-def test_a_recording_comes_back_as_it_was_written(tmp_path):
-    save(RECORDING, tmp_path / "05.json")
-    assert load_recording(tmp_path / "05.json") == RECORDING
+def test_a_recording_comes_back_as_it_was_written_in_a_few_kilobytes_one_line_a_field(tmp_path):
+    path = tmp_path / "05.json"
+    save(RECORDING, path)
+    assert load_recording(path) == RECORDING
     assert RECORDING.corpus == RUNS[0][0]["corpus"] and RECORDING.training["seed"] == 7
     assert RECORDING.seeds == [7, 8, 9] and RECORDING.torch == "2.13.0"
+    assert len(path.read_text().splitlines()) == len(asdict(RECORDING)) + 2
+    assert path.stat().st_size < 8_000
 
 
 def test_each_point_of_the_loss_is_the_mean_of_a_block_and_its_range_that_of_the_seeds():
@@ -105,24 +108,13 @@ def test_steps_that_float16_skipped_move_no_other_point():
     assert not deviation(skipping, RECORDING, "gradient_norm").unusual
 
 
-def test_validation_losses_stay_single():
-    assert RECORDING.validation_loss.steps == [0, 20, 40, 60, 80, 100]
-    first = curve(RUNS[0], "validation_loss")[1]
-    assert RECORDING.validation_loss.first == pytest.approx(first, abs=1e-4)
-
-
-def test_its_rows_have_the_form_of_metrics():
-    rows = RECORDING.rows
-    steps, tokens = curve(rows, "tokens")
-    assert tokens == [256 * (step + 1) for step in steps] and len(steps) == 60
-    assert curve(rows, "validation_loss")[0] == [0, 20, 40, 60, 80, 100]
-
-
-def test_the_file_is_a_few_kilobytes_and_one_line_a_field(tmp_path):
-    save(RECORDING, tmp_path / "05.json")
-    lines = (tmp_path / "05.json").read_text().splitlines()
-    assert len(lines) == len(asdict(RECORDING)) + 2
-    assert (tmp_path / "05.json").stat().st_size < 8_000
+def test_validation_losses_stay_single_and_its_rows_have_the_form_of_metrics():
+    steps, first = curve(RUNS[0], "validation_loss")
+    kept = RECORDING.validation_loss
+    assert (kept.steps, kept.first) == (steps, pytest.approx(first, abs=1e-4))
+    assert curve(RECORDING.rows, "validation_loss") == (kept.steps, kept.first)
+    at, tokens = curve(RECORDING.rows, "tokens")
+    assert tokens == [256 * (step + 1) for step in at] and len(at) == 60
 
 
 BUNDLED = sorted(paths.RECORDINGS.glob("[0-9]*.json"))
@@ -179,8 +171,8 @@ def test_the_band_is_two_of_the_widest_neighbouring_ranges_wider_on_each_side():
 
 
 def test_the_band_of_norms_is_widened_by_a_factor():
-    foot, top = widened("gradient_norm", Curve([0], [1.0], [1.0], [2.0]))
-    assert (foot, top) == ([pytest.approx(1 / 4)], [pytest.approx(8)])
+    band = widened("gradient_norm", Curve([0], [1.0], [1.0], [2.0]))
+    assert band == ([pytest.approx(1 / 4)], [pytest.approx(8)])
 
 
 def test_distances_are_signed_and_end_with_the_run():
@@ -211,47 +203,27 @@ def test_a_run_that_still_goes_on_is_judged_so_far():
     assert verdict(run(20)[:2], RECORDING).startswith("Too early to tell: ")
 
 
-CHANGED = {"learning_rate": 1e-2, "batch_size": 2, "steps": 99}
-BY_THAT = (
-    "This run cannot be judged by that recording: its text is sample-story, recorded the-verdict"
+CHANGED = {"batch_size": 2, "steps": 99, "learning_rate": 1e-2}
+DIFFERENCES = (
+    "This run cannot be judged by that recording: its text is sample-story, recorded the-verdict",
+    *("; windows of a step is 4, recorded 8", "; steps is 99, recorded 120", "; and 1 more"),
 )
 
 
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ((), "."),
-        (("batch_size",), "; windows of a step is 4, recorded 8."),
-        (
-            ("batch_size", "steps"),
-            "; windows of a step is 4, recorded 8; steps is 99, recorded 120.",
-        ),
-        (
-            ("batch_size", "steps", "learning_rate"),
-            "; windows of a step is 4, recorded 8; steps is 99, recorded 120; and 1 more.",
-        ),
-    ],
-)
+@pytest.mark.parametrize("count", range(4))
 @pytest.mark.parametrize("length", [3, 120])  # too early, and a whole run
-def test_a_run_with_another_text_or_settings_is_not_judged_and_three_are_named(
-    changed, named, length
-):
+def test_a_run_with_another_text_or_settings_is_not_judged_and_three_are_named(count, length):
     rows = run(20)[:length]
-    about = {**rows[0], "training": TRAINING | {name: CHANGED[name] for name in changed}}
+    about = {**rows[0], "training": TRAINING | dict(list(CHANGED.items())[:count])}
     about["corpus"] = {"name": "sample-story", "fingerprint": "cd"}
-    assert verdict([about, *rows[1:]], RECORDING) == BY_THAT + named
+    told = "".join(DIFFERENCES[: count + 1]) + "."
+    assert verdict([about, *rows[1:]], RECORDING) == told
 
 
 def test_what_moves_no_curve_is_no_difference():
     about = run(20)[0]
-    same = {
-        "learning_rate": 1e-2 / 10 * 1.0000000000000002,
-        "seed": 1,
-        "evaluate_every": 3,
-        "sample_every": 9,
-        "batch_size": 8,
-        "accumulation": 1,
-    }
+    same = {"learning_rate": 1e-2 / 10 * 1.0000000000000002, "seed": 1, "evaluate_every": 3}
+    same |= {"sample_every": 9, "batch_size": 8, "accumulation": 1}
     quiet = {**about, "training": {**TRAINING, **same}, "tokenizer": None, "device": "an H100"}
     assert different_settings(quiet, RECORDING) == []
 
@@ -313,15 +285,16 @@ def test_a_fresh_seed_is_normal(recording):
     assert verdict(train(4), recording).startswith("Your curve is normal: ")
 
 
-def test_a_learning_rate_ten_times_too_high_is_found(recording):
-    rows = train(4, learning_rate=5e-2)
-    assert "learning_rate is 0.05, recorded 0.005" in verdict(rows, recording)
-    assert verdict(disguised(rows), recording).startswith("Your curve is unusual: ")
-
-
-def test_a_missing_warm_up_is_found(recording):
-    rows = train(4, warmup_steps=0)
-    assert "warmup_steps is 0, recorded 20" in verdict(rows, recording)
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"learning_rate": 5e-2}, "learning_rate is 0.05, recorded 0.005"),
+        ({"warmup_steps": 0}, "warmup_steps is 0, recorded 20"),
+    ],
+)
+def test_a_rate_ten_times_too_high_and_a_missing_warm_up_are_found(recording, changes, named):
+    rows = train(4, **changes)
+    assert named in verdict(rows, recording)
     assert verdict(disguised(rows), recording).startswith("Your curve is unusual: ")
 
 
