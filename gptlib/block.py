@@ -72,7 +72,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """One floor of GPT-2: both parts read a normalised copy and add to the residual stream.
+    """One floor of GPT-2: both parts read a normalized copy and add to the residual stream.
 
     Args:
         config: handed on to the parts.

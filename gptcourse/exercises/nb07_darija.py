@@ -209,7 +209,7 @@ class TiedModel(nn.Module):
     """Guess the next token from the last one: a table of tokens, and a head that *is* the table.
 
     Other courses build GPT-2's head like this, as a layer of its own whose weight is tied. Ours
-    computes with the table directly, and has nothing to tie (`gptlib.model.GPT.head`).
+    computes with the table directly, and has nothing to tie (`gptlib.model.GPT.lm_head_weight`).
 
     Args:
         vocab_size: V, the columns of the logits, however many rows the table has.

@@ -30,7 +30,7 @@ def runs_code(path):
 
 def test_nothing_in_the_package_reads_or_writes_pickles():
     files = sorted(Path(gptlib.__file__).parent.rglob("*.py"))
-    assert len(files) > 50
+    assert len(files) > 30
     assert [line for path in files for line in runs_code(path)] == []
 
 
