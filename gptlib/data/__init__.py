@@ -8,6 +8,14 @@ prepare      from a corpus to a folder of shards
 cleaning     normalizers, filters, duplicates (language_id: Darija from French and others)
 """
 
+from gptlib.data.cleaning import (
+    Cleaner,
+    CleaningReport,
+    StepReport,
+    darija_cleaner,
+    n_bytes,
+    text_cleaner,
+)
 from gptlib.data.corpora import Corpus, load_corpus, stream_corpus
 from gptlib.data.dataset import (
     TokenDataset,
@@ -16,19 +24,29 @@ from gptlib.data.dataset import (
     encode_documents,
     epoch_order,
 )
+from gptlib.data.language_id import FUNCTION_WORDS, Language, arabic_share, detect_language
 from gptlib.data.prepare import PreparedCorpus, open_prepared, prepare
 from gptlib.data.shards import open_shards, verify_shards
 from gptlib.data.split import split_documents, split_of, split_stream, split_text
 
 __all__ = [
+    "FUNCTION_WORDS",
+    "Cleaner",
+    "CleaningReport",
     "Corpus",
+    "Language",
     "PreparedCorpus",
+    "StepReport",
     "TokenDataset",
     "TokenIds",
     "TokenShards",
+    "arabic_share",
+    "darija_cleaner",
+    "detect_language",
     "encode_documents",
     "epoch_order",
     "load_corpus",
+    "n_bytes",
     "open_prepared",
     "open_shards",
     "prepare",
@@ -37,5 +55,6 @@ __all__ = [
     "split_stream",
     "split_text",
     "stream_corpus",
+    "text_cleaner",
     "verify_shards",
 ]
