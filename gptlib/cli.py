@@ -74,7 +74,7 @@ def main(run: Callable[[], Any] = run_command) -> None:
         fail(f"{place}: {problem.strerror or problem}: make room, or give another place")
     except MemoryError:
         fail("out of memory: take a smaller model, text or number")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):  # Ctrl-C; Ctrl-D in place of an answer
         sys.exit(130)
 
 
