@@ -105,12 +105,9 @@ def uncompared_cells(notebook: Notebook) -> Iterator[str]:
 
 
 def short_cells(notebook: Notebook) -> Iterator[str]:
-    """A code cell fits on a screen, a text can be read in one go.
-
-    An import counts as one line, however many it is wrapped over: it is not read line by line.
-    """
+    """A code cell fits on a screen, a text can be read in one go; imports are not counted."""
     for number, cell in enumerate(notebook.cells, 1):
-        code = re.sub(r"(?m)^from .+ import \([^)]*\)", "", cell.source)
+        code = re.sub(r"(?m)^(from|import) [^(\n]*(\([^)]*\))?\n?", "", cell.source)
         size, kind, allowed = len(code.splitlines()), "lines", CELL_LINES
         if cell.cell_type == "markdown":
             words = re.sub(r"<[^>]*>|[|#*`_\-]", " ", cell.source).split()
