@@ -45,18 +45,12 @@ def write_edition(
 ) -> list[Path]:
     """Write the learner edition of the ``wanted`` notebooks, or of all, into ``out``.
 
-    Whatever else lies in the folder stays: other notebooks, a learner's own files. Each notebook
-    is written whole or not at all.
+    The folder is new, empty, or an edition already; whatever else lies in it stays: other
+    notebooks, a learner's own files. Each notebook is written whole or not at all. ``givens`` has,
+    by exercise, the function whose body a learner is given instead of a stub.
 
-    Args:
-        wanted: numbers or names.
-        out: a folder that is new, empty, or an edition already.
-        givens: by exercise, the function whose body a learner is given instead of a stub.
-        folder: of the course's notebooks.
-
-    Raises:
-        CourseError: one of the wanted notebooks holds a learner's work, ``out`` is no edition, or
-            an exercise is out of form, so that its answer might be published.
+    Raises CourseError when one of the wanted notebooks holds a learner's work, ``out`` is no
+    edition, or an exercise is out of form, so that its answer might be published.
     """
     out = out.resolve()
     written, root, editions = written_before(out), root_seen_from(out), {}
