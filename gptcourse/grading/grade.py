@@ -78,7 +78,7 @@ def grade(
     """Grade what learners handed in, and write grades.csv and grades.html.
 
     Args:
-        folder: one sub-folder a learner, with notebooks named as in the course.
+        folder: see :func:`find_submissions`.
         wanted: which notebooks, as numbers or names; none means all.
         out: where the results go, replacing older ones; left out: beside ``folder``.
         limits: of each exercise.
@@ -86,9 +86,8 @@ def grade(
         catalogue: the module whose EXERCISES judge.
         say: takes a line on each submission.
 
-    Raises:
-        CourseError: there is nothing to grade, or the instructor's copy does not run.
-        OSError: the results have no place.
+    Raises CourseError when there is nothing to grade, or the instructor's copy does not run;
+    OSError when the results have no place.
     """
     folder = folder.resolve()
     out = (out or folder.with_name(f"{folder.name}-grades")).resolve()
@@ -147,12 +146,9 @@ def find_submissions(
     Canvas gives them: ``ada_12_345_02_attention-1.ipynb``. Of two of one name, the one with the
     shorter path counts.
 
-    Returns:
-        The learners; their notebooks, by learner and name; and what is not recognized: other
-        files, and folders of learners without any notebook.
-
-    Raises:
-        CourseError: there is no such folder, or none of the notebooks in it.
+    Returns the learners; their notebooks, by learner and name; and what is not recognized: other
+    files, and folders of learners without any notebook. Raises CourseError when there is no such
+    folder, or none of the notebooks in it.
     """
     if not folder.is_dir():
         raise CourseError(f"no folder {plain(folder)}: give one with a sub-folder for each learner")

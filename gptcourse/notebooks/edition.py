@@ -19,6 +19,7 @@ from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.cells import (
     STUB,
+    Function,
     Notebook,
     checked,
     find_notebooks,
@@ -44,18 +45,12 @@ def write_edition(
 ) -> list[Path]:
     """Write the learner edition of the ``wanted`` notebooks, or of all, into ``out``.
 
-    Whatever else lies in the folder stays: other notebooks, a learner's own files. Each notebook
-    is written whole or not at all.
+    The folder is new, empty, or an edition already; whatever else lies in it stays: other
+    notebooks, a learner's own files. Each notebook is written whole or not at all. ``givens`` has,
+    by exercise, the function whose body a learner is given instead of a stub.
 
-    Args:
-        wanted: numbers or names.
-        out: a folder that is new, empty, or an edition already.
-        givens: by exercise, the function whose body a learner is given instead of a stub.
-        folder: of the course's notebooks.
-
-    Raises:
-        CourseError: one of the wanted notebooks holds a learner's work, ``out`` is no edition, or
-            an exercise is out of form, so that its answer might be published.
+    Raises CourseError when one of the wanted notebooks holds a learner's work, ``out`` is no
+    edition, or an exercise is out of form, so that its answer might be published.
     """
     out = out.resolve()
     written, root, editions = written_before(out), root_seen_from(out), {}
@@ -148,7 +143,7 @@ def stubbed(source: str, givens: Givens) -> str:
         body = STUB
         if exercise in givens and node.name == f"my_{exercise}":
             text = textwrap.dedent(inspect.getsource(givens[exercise]))
-            given = next(each for each in ast.parse(text).body if isinstance(each, ast.FunctionDef))
+            given = next(each for each in ast.parse(text).body if isinstance(each, Function))
             if parameters(given) != parameters(node):
                 raise CourseError(
                     f"{node.name} takes {', '.join(parameters(node))}, but the function given to "
@@ -160,7 +155,7 @@ def stubbed(source: str, givens: Givens) -> str:
     return source
 
 
-def split(source: str, node: ast.FunctionDef) -> tuple[str, str, str]:
+def split(source: str, node: Function) -> tuple[str, str, str]:
     """Return a source above a function's body, the body, and what is below, by whole lines.
 
     A docstring is above. Comments belong to the body, also those that close it.
@@ -186,6 +181,6 @@ def split(source: str, node: ast.FunctionDef) -> tuple[str, str, str]:
     return "\n".join(lines[:start]), body, "\n".join(["", *lines[end:]])
 
 
-def parameters(node: ast.FunctionDef) -> list[str]:
+def parameters(node: Function) -> list[str]:
     """The names of a function's parameters, in order."""
     return [each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)]

@@ -97,16 +97,9 @@ def verdict(rows: list[Row], recording: Recording) -> str:
 
     A curve is unusual if more than a tenth of its points lie outside the widened band. About one
     healthy run in ten is called unusual, so the sentence says where it leaves the band and does
-    not condemn.
-
-    Args:
-        rows: a run's metrics, of a finished run or of one that still goes on.
-        recording: a run with the same settings on the same text. Where text or settings differ,
-            the sentence names the differences and judges nothing: a curve may lie elsewhere for
-            that reason alone.
-
-    Raises:
-        ConfigError: no row holds a training loss.
+    not condemn. The run may still go on. Where its text or settings differ from the recorded, the
+    differences are named and nothing is judged: a curve may lie elsewhere for that reason alone.
+    Raises ConfigError when no row holds a training loss.
     """
     found = {name: deviation(rows, recording, name) for name in recorded_in(rows)}
     if differences := different_settings(rows[0], recording):
@@ -185,15 +178,8 @@ def over_band(rows: list[Row], recording: Recording, title: str | None = None) -
     """A run over the band in which a fresh run with the recorded settings is expected.
 
     Dark gray is the range of the recorded seeds, light gray the widened band by which
-    :func:`verdict` judges; a ring marks each point outside it.
-
-    Args:
-        rows: the run's metrics.
-        recording: the reference.
-        title: of the figure; left out, it names the recorded text.
-
-    Raises:
-        ConfigError: no row holds a training loss.
+    :func:`verdict` judges; a ring marks each point outside it. Left out, the title names the
+    recorded text. Raises ConfigError when no row holds a training loss.
     """
     shown = recorded_in(rows)
     text = (recording.corpus or {}).get("name", "another text")

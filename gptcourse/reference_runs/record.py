@@ -23,20 +23,10 @@ UNSEEN = {"sample_every": 0, "checkpoint_every": 0, "log_layers_every": 0}  # mo
 def record_run(source: str, name: str, replace: bool = False) -> Path:
     """Repeat what a run did with its own seed and the next two, and keep the curves.
 
-    A seed decides the first parameters and the order of the windows. Nothing is written before
-    all runs have ended.
-
-    Args:
-        source: a run's folder, or a recording by name or path.
-        name: of the new recording.
-        replace: overwrite a recording of that name, which others may be judged by already.
-
-    Returns:
-        The recording's file.
-
-    Raises:
-        ConfigError: `name` is no file name or taken, or the source's text or tokenizer is not to
-            be had.
+    A seed decides the first parameters and the order of the windows. `source` is a run's folder,
+    or a recording by name or path. Nothing is written before all runs have ended; returns the
+    recording's file. Raises ConfigError when `name` is no file name or taken (`replace` overwrites
+    it), or the source's text or tokenizer is not to be had.
     """
     path = paths.RECORDINGS / f"{name}.json"
     if not name or Path(name).name != name:
