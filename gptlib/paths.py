@@ -5,7 +5,7 @@
 ``GPTLIB_RUNS``     folder of training runs (default: ``runs/`` where you are)
 ``HF_HUB_OFFLINE``  ``1`` forbids every download, as it does for Hugging Face's own libraries
 ``HF_TOKEN``        your token for the hub; read by the hub's own library, or from a file ``.env``
-``TIKTOKEN_CACHE_DIR``  a folder that tiktoken has filled: asked for GPT-2's vocabulary
+``TIKTOKEN_CACHE_DIR``  a folder that tiktoken has filled: asked first for GPT-2's vocabulary
 ``CI``              set by every CI service: progress bars stay silent
 """
 
