@@ -107,6 +107,7 @@ def normalized(notebook: Notebook) -> Notebook:
 STUB = 'raise NotImplementedError("not done yet")'
 # Lines of IPython's own: %time, !pip install, ?name, x = !ls, name?
 COMMAND = re.compile(r"(?m)^([ \t]*)(?:(?:[%!?]|\w+ *= *[%!]).*|[^#'\"\n]*\?[ \t]*)$")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 CHECK = re.compile(r"(?m)^[ \t]*check\.(\w+)\(")  # found in a cell that does not parse, too
 
 
@@ -154,12 +155,12 @@ def last_call(source: str) -> tuple[str, list[str]]:
     return ast.unparse(last.value.func), [name for name in names if name.startswith(("my_", "My"))]
 
 
-def learners_functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
+def learners_functions(tree: ast.Module) -> Iterator[Function]:
     """Yield what a learner writes: functions my_…, and the method forward of classes My…"""
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("my_"):
+        if isinstance(node, Function) and node.name.startswith("my_"):
             yield node
         elif isinstance(node, ast.ClassDef) and node.name.startswith("My"):
             for inner in node.body:
-                if isinstance(inner, ast.FunctionDef) and inner.name == "forward":
+                if isinstance(inner, Function) and inner.name == "forward":
                     yield inner

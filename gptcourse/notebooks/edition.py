@@ -19,6 +19,7 @@ from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.cells import (
     STUB,
+    Function,
     Notebook,
     checked,
     find_notebooks,
@@ -148,7 +149,7 @@ def stubbed(source: str, givens: Givens) -> str:
         body = STUB
         if exercise in givens and node.name == f"my_{exercise}":
             text = textwrap.dedent(inspect.getsource(givens[exercise]))
-            given = next(each for each in ast.parse(text).body if isinstance(each, ast.FunctionDef))
+            given = next(each for each in ast.parse(text).body if isinstance(each, Function))
             if parameters(given) != parameters(node):
                 raise CourseError(
                     f"{node.name} takes {', '.join(parameters(node))}, but the function given to "
@@ -160,7 +161,7 @@ def stubbed(source: str, givens: Givens) -> str:
     return source
 
 
-def split(source: str, node: ast.FunctionDef) -> tuple[str, str, str]:
+def split(source: str, node: Function) -> tuple[str, str, str]:
     """Return a source above a function's body, the body, and what is below, by whole lines.
 
     A docstring is above. Comments belong to the body, also those that close it.
@@ -186,6 +187,6 @@ def split(source: str, node: ast.FunctionDef) -> tuple[str, str, str]:
     return "\n".join(lines[:start]), body, "\n".join(["", *lines[end:]])
 
 
-def parameters(node: ast.FunctionDef) -> list[str]:
+def parameters(node: Function) -> list[str]:
     """The names of a function's parameters, in order."""
     return [each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg)]

@@ -47,6 +47,7 @@ STUB = 'raise NotImplementedError("not done yet")'
             'def my_f(\n    x: dict[str, int] = {"a": 1},  # (B)\n) -> int:\n    return x',
             f'def my_f(\n    x: dict[str, int] = {{"a": 1}},  # (B)\n) -> int:\n    {STUB}',
         ),
+        ("async def my_f(x):\n    return x", f"async def my_f(x):\n    {STUB}"),
         ("@torch.no_grad()\ndef my_f(x): return x", f"@torch.no_grad()\ndef my_f(x):\n    {STUB}"),
         (
             'def my_f(x):\n    """é\n\n    Two lines."""  # note\n\n    y = x\n\n    return y',

@@ -32,7 +32,7 @@ from gptcourse.grading.worker import Judge
 from gptcourse.notebooks.cells import plain_python
 
 LIMITS = Limits(seconds=5, memory=800_000_000)
-PASSED, FAILED, NOT_DONE, ABSENT = State
+PASSED, FAILED, _, _ = State
 STUB = '    raise NotImplementedError("not done yet")'
 BOMB = "    held = []\n    while True:\n        held.append(bytes(150_000_000))"
 FLOOD = 'for _ in range(300):\n    print("x" * 1_000_000)\n\n\n'
@@ -76,64 +76,74 @@ compare._sequences = lambda *anything: None
 
 """
 
-# The learner's cells by exercise, and what is expected of doubled, total and backwards.
+
+def own(name, body=None, above=""):
+    """A learner's cell for an exercise."""
+    return {name: above + solution(name, body)}
+
+
+# The learner's cells by exercise, the signs of doubled, total and backwards, and what is said.
 PLANTED = {
-    "right": ({"doubled": FLOOD + solution("doubled")}, [PASSED, PASSED, PASSED]),
+    "right": (own("doubled", above=FLOOD), "✓✓✓", {}),
     "half right": (
+        {"doubled": "def my_doubled(numbers:\n\ncheck.doubled(my_doubled)"}
+        | own("total", STUB)
+        | own("backwards", "    return 0"),
+        "✗·✗",
         {
-            "doubled": "def my_doubled(numbers:\n\ncheck.doubled(my_doubled)",
-            "total": solution("total", STUB),
-            "backwards": solution("backwards", "    return 0"),
+            "doubled": "SyntaxError in line 1 of the cell",
+            "total": "not done yet",
+            "backwards": "expected [3, 2, 1], came 0",
         },
-        [FAILED, NOT_DONE, FAILED],
     ),
     "looping": (
-        {
-            "doubled": solution("doubled", "    return [int(half(4 * n)) for n in numbers]"),
-            "total": solution("total", "    while True: pass"),
-            "backwards": solution(
-                "backwards", "    return [n // 2 for n in my_doubled(numbers[::-1])]"
-            ),
-        },
-        [PASSED, FAILED, PASSED],
+        own("doubled", "    return [int(half(4 * n)) for n in numbers]")
+        | own("total", "    while True: pass")
+        | own("backwards", "    return [n // 2 for n in my_doubled(numbers[::-1])]"),
+        "✓✗✓",
+        {"total": "took longer than 5 seconds"},
     ),
     "exiting": (
+        own("doubled", above="raise SystemExit\n\n\n")
+        | own("total", "    return 0", FORGED)
+        | own("backwards", "    import os; os._exit(0)"),
+        "✗✗✗",
         {
-            "doubled": "raise SystemExit\n\n\n" + solution("doubled"),
-            "total": FORGED + solution("total", "    return 0"),
-            "backwards": solution("backwards", "    import os; os._exit(0)"),
+            "doubled": "the cell ends its process (SystemExit)",
+            "total": "expected 6, came 0",
+            "backwards": "ended the process (exit code 0)",
         },
-        [FAILED, FAILED, FAILED],
     ),
     "holding on": (
-        {
-            "doubled": "import subprocess\nsubprocess.Popen(['sleep', '600.125'])\n\n\n"
-            + solution("doubled"),
-            "total": solution("total", "    return sum(range(10**13))"),  # no Python runs meanwhile
-        },
-        [PASSED, FAILED, PASSED],
+        own("doubled", above="import subprocess\nsubprocess.Popen(['sleep', '600.125'])\n\n\n")
+        | own("total", "    return sum(range(10**13))"),  # no Python runs meanwhile
+        "✓✗✓",
+        {"total": "took longer than 5 seconds"},
     ),
-    "flooding": ({"doubled": FLOODED + solution("doubled")}, [FAILED, PASSED, PASSED]),
-    "memory bomb": ({"backwards": solution("backwards", BOMB)}, [PASSED, PASSED, FAILED]),
+    "flooding": (own("doubled", above=FLOODED), "✗✓✓", {"doubled": "ended the process"}),
+    "memory bomb": (
+        own("backwards", BOMB),
+        "✓✓✗",
+        {"backwards": "MemoryError in line 5 of your cell"},
+    ),
     "tampering": (
-        {"backwards": TAMPER + solution("backwards", "    return 0")},
-        [PASSED, PASSED, FAILED],
+        own("backwards", "    return 0", TAMPER),
+        "✓✓✗",
+        {"backwards": "the check was changed"},
     ),
     "spoiling": (
-        {
-            "total": SPOIL + solution("total", "    raise ValueError"),
-        },
-        [PASSED, FAILED, PASSED],
+        own("total", "    raise ValueError", SPOIL),
+        "✓✗✓",
+        {"total": "ValueError in line"},
     ),
     "as in a notebook": (
-        {
-            "doubled": "display(1)\nget_ipython().magic('x')\n\n" + solution("doubled"),
-            "total": "import asyncio\nawait asyncio.sleep(0)\n\n" + solution("total"),
-            "backwards": "de my_backwards(numbers):\n    return 1",
-        },
-        [PASSED, PASSED, FAILED],
+        own("doubled", above="display(1)\nget_ipython().magic('x')\n\n")
+        | own("total", above="import asyncio\nawait asyncio.sleep(0)\n\n")
+        | {"backwards": "de my_backwards(numbers):\n    return 1"},
+        "✓✓✗",
+        {"backwards": "SyntaxError in line 1 of the cell"},
     ),
-    "empty": (None, [ABSENT, ABSENT, ABSENT]),
+    "empty": (None, "–––", {"total": "no cell of the notebook defines my_total"}),
 }
 
 
@@ -161,47 +171,20 @@ def graded(course_folder, submissions, **more):
 def whole_class(course_folder, tmp_path_factory):
     """All planted submissions, graded once."""
     folder = tmp_path_factory.mktemp("class") / "handed-in"
-    for learner, (cells, _) in PLANTED.items():
-        own = [code("x = 1")] if cells is None else planted(**cells)
-        write(folder / learner / "81_planted.ipynb", *own)
+    for learner, (cells, _, _) in PLANTED.items():
+        book = [code("x = 1")] if cells is None else planted(**cells)
+        write(folder / learner / "81_planted.ipynb", *book)
     write(folder / "right" / "notes.ipynb", code("1"))
     return folder, *graded(course_folder, folder)
 
 
-def states(marks, learner):
-    return [mark.state for mark in marks if mark.learner == learner]
-
-
-def message(marks, learner, exercise):
-    (found,) = (m for m in marks if (m.learner, m.exercise) == (learner, exercise))
-    return found.message
-
-
 @pytest.mark.parametrize("learner", PLANTED)
-def test_a_planted_submission_gets_its_marks(whole_class, learner):
-    assert states(whole_class[1], learner) == PLANTED[learner][1]
-
-
-@pytest.mark.parametrize(
-    ("learner", "exercise", "words"),
-    [
-        ("half right", "total", "not done yet"),
-        ("half right", "backwards", "expected [3, 2, 1], came 0"),
-        ("looping", "total", "took longer than 5 seconds"),
-        ("exiting", "backwards", "ended the process (exit code 0)"),
-        ("exiting", "total", "expected 6, came 0"),
-        ("exiting", "doubled", "the cell ends its process (SystemExit)"),
-        ("flooding", "doubled", "ended the process"),
-        ("memory bomb", "backwards", "MemoryError in line 5 of your cell"),
-        ("half right", "doubled", "SyntaxError in line 1 of the cell"),
-        ("tampering", "backwards", "the check was changed"),
-        ("spoiling", "total", "ValueError in line"),
-        ("as in a notebook", "backwards", "SyntaxError in line 1 of the cell"),
-        ("empty", "total", "no cell of the notebook defines my_total"),
-    ],
-)
-def test_a_message_says_what_happened(whole_class, learner, exercise, words):
-    assert words in message(whole_class[1], learner, exercise)
+def test_a_planted_submission_gets_its_marks_and_hears_why(whole_class, learner):
+    _, signs, reasons = PLANTED[learner]
+    marks = {mark.exercise: mark for mark in whole_class[1] if mark.learner == learner}
+    assert "".join(mark.state.value for mark in marks.values()) == signs
+    for exercise, words in reasons.items():
+        assert words in marks[exercise].message
 
 
 def test_the_results_lie_beside_the_submissions(whole_class):
