@@ -64,11 +64,9 @@ SCENARIOS = {
 }
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """What came of each scenario, in one process that imports torch and forks the sessions."""
-    folder = str(tmp_path_factory.mktemp("runs"))
-    plan = json.dumps({"folder": folder, "arguments": COMMAND, "scenarios": SCENARIOS})
+def results_of(folder, arguments, scenarios):
+    """Run the scenarios in one process that imports torch, with sessions forked from it."""
+    plan = json.dumps({"folder": str(folder), "arguments": arguments, "scenarios": scenarios})
     script = Path(__file__).parent / "killed_run.py"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CI": "1", "GPTLIB_CORPORA": "bundled"}
     done = subprocess.run(
@@ -76,6 +74,11 @@ def results(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr[-3_000:]
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return results_of(tmp_path_factory.mktemp("runs"), COMMAND, SCENARIOS)
 
 
 def check_equal(found, whole):
