@@ -55,7 +55,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         word = re.search(r"invalid choice: '(.*?)'|arguments: (\S+)", message)
         known = [(*each.option_strings, *map(str, each.choices or ())) for each in self._actions]
-        hint = did_you_mean(word[1] or word[2], chain(*known)) if word else ""
+        hint = did_you_mean(word[1] or word[2] or "", chain(*known)) if word else ""
         raise ConfigError(f"{message}: see {self.prog} --help{hint}")
 
 

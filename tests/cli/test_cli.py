@@ -73,6 +73,7 @@ def test_the_version_is_the_packages(gptlib):
 STORY = ["train", "sample-story"]
 BAD = [
     (["fly"], "invalid choice: 'fly'"),
+    (["plot", "mine", "--format", ""], "invalid choice: ''"),
     (["trian"], "did you mean 'train'?"),
     ([*STORY, "--optimizer", "sgd"], "unrecognized arguments: --optimizer sgd: see python -m"),
     ([*STORY, "--stpes", "3"], "did you mean '--steps'?"),
