@@ -9,19 +9,18 @@ import pytest
 from gptcourse.paths import REPOSITORY
 
 BUDGETS = {
-    "gptlib": 10_410,
-    "gptlib/tokenizer": 1_040,
-    "gptlib/data": 2_650,
-    "gptlib/training": 1_920,
-    "gptlib/pretrained": 890,
-    "gptlib/commands": 950,
-    "gptlib/cli": 640,
-    "gptcourse": 7_700,
-    "gptcourse/exercises": 4_660,
-    "gptcourse/notebooks": 1_120,
-    "gptcourse/grading": 740,
-    "gptcourse/reference_runs": 670,
-    "tests": 18_700,
+    "gptlib": 9_190,
+    "gptlib/tokenizer": 900,
+    "gptlib/data": 2_260,
+    "gptlib/training": 1_590,
+    "gptlib/pretrained": 900,
+    "gptlib/commands": 1_010,
+    "gptcourse": 6_690,
+    "gptcourse/exercises": 4_120,
+    "gptcourse/notebooks": 990,
+    "gptcourse/grading": 580,
+    "gptcourse/reference_runs": 470,
+    "tests": 17_450,
 }
 SLACK = 0.05  # the share of a budget that may be left over before it has to be lowered
 
