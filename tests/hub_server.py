@@ -49,7 +49,7 @@ class Hub(ThreadingHTTPServer):
         self.fault, self.where = "", ""  # which fault, on the paths that hold this text
         self.asked: list[tuple[str, str, str]] = []  # method, path, Range
         self.sent = 0  # bytes of parquet files
-        self.tokens: set[str] = set()  # authorisations that came
+        self.tokens: set[str] = set()  # authorizations that came
         self.ended = threading.Event()
 
     @property

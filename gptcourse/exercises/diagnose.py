@@ -84,7 +84,7 @@ def other_causes(right: Function, sentences: dict[str, str]) -> tuple[Function, 
 
 
 def three_curves(run: list[Row], healthy: list[Row], title: str) -> Figure:
-    """Loss, gradient norm and speed of a run, with a healthy one grey behind it.
+    """Loss, gradient norm and speed of a run, with a healthy one gray behind it.
 
     Args:
         run, healthy: rows of metrics.

@@ -99,7 +99,7 @@ def split_heads_cases() -> Iterator[Case]:
 
 SPLIT_HEADS_MISTAKES = """
 a cut straight into (B, H, T, D): the shape is right, but what is called a position is now a piece
-of one token, or of its neighbour.
+of one token, or of its neighbor.
     view(B, T, n_heads, => view(B, n_heads, T,
     x.transpose(1, 2) => x
 (B, T, H, D): the heads still stand after the positions, and a product of the last two axes would

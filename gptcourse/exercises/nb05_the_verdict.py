@@ -345,7 +345,7 @@ OTHER_CAUSES = {
     "future visible": "Whoever may see the future has yet to learn to look there: the first loss "
     "would be the healthy one; here it is lower before the first update.",
     "loss halved": "A loss that is halved in the log stays half of the healthy one and leaves "
-    "validation and norm alone; here all three go towards 0.",
+    "validation and norm alone; here all three go toward 0.",
     "validation in training": "Held-out text that is trained on brings validation down to "
     "training; here it is the training loss itself that is too good.",
     "rate too high": "A rate that is far too high leaves the loss near that of counting "

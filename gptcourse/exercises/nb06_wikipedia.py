@@ -104,11 +104,11 @@ the hash's first byte alone: 256 places are coarse, 26 of them are 10.2 %.
     place <= 0.1 => digest[0] < 26
 a hash of the bytes as they are: copies with other spaces would be parted.
     " ".join(text.split()).encode() => document
-a text whose case and spaces are levelled, but not Unicode's spellings.
+a text whose case and spaces are leveled, but not Unicode's spellings.
     unicodedata.normalize("NFKC", document.decode()) => document.decode()
 casefold before NFKC, which makes a capital TM of ™: level it first.
     document.decode()).casefold() => document.decode().casefold())
-spaces levelled before NFKC, which writes ´ with one: level them last.
+spaces leveled before NFKC, which writes ´ with one: level them last.
     document.decode() => " ".join(document.decode().split())
     " ".join(text.split()) => text
 a text whose capitals stay: copies that differ in case would be parted.
@@ -306,7 +306,7 @@ documents one behind the other, with nothing that says where one ends.
     [*document, end_of_text] => document
 the end of text before each document instead of behind it.
     [*document, end_of_text] => [end_of_text, *document]
-an end of text on both sides of a document: two stand between neighbours.
+an end of text on both sides of a document: two stand between neighbors.
     [*document, end_of_text] => [end_of_text, *document, end_of_text]
 one end of text for all documents: it belongs inside the loop.
     [*document, end_of_text] => document

@@ -204,7 +204,7 @@ FLOPS_PER_TOKEN = Exercise(
 )
 
 
-# 9.3, spot the bug: tokens per second and utilisation of a step of several micro-batches
+# 9.3, spot the bug: tokens per second and utilization of a step of several micro-batches
 Shape = tuple[int, int, int]  # A micro-batches of B windows of T tokens
 Figures = tuple[float, float]
 
@@ -245,7 +245,7 @@ the two results swapped: the speed comes first.
     rate, rate * flops_per_token / peak => rate * flops_per_token / peak, rate
 tokens per millisecond: the time is given in seconds already.
     / seconds => / (1_000 * seconds)
-utilisation in per cent: asked is a share, 0.61 and not 61.
+utilization in per cent: asked is a share, 0.61 and not 61.
     rate, rate * => rate, 100 * rate *
 the step's FLOPs over the peak: FLOPs are not yet FLOP/s, the seconds are missing.
     / peak => / peak * seconds

@@ -40,7 +40,7 @@ from gptcourse.paths import REPOSITORY
 from gptlib import environment
 from gptlib.files import wrong_file
 
-CATALOGUE = "gptcourse.exercises.checks"  # the module whose EXERCISES judge
+CATALOG = "gptcourse.exercises.checks"  # the module whose EXERCISES judge
 LARGEST = 256 * 10**6  # bytes of a notebook: pictures that a learner drew are welcome
 START = 300.0  # seconds for a process to begin: a cold disk, a machine that has much else to do
 # -P: a file that a cell leaves in the working folder is not taken for a module.
@@ -72,7 +72,7 @@ def grade(
     out: Path | None = None,
     limits: Limits = Limits(),  # noqa: B008
     notebooks: Path | None = None,
-    catalogue: str = CATALOGUE,
+    catalog: str = CATALOG,
     say: Callable[[str], None] = print,
 ) -> list[Mark]:
     """Grade what learners handed in, and write grades.csv and grades.html.
@@ -83,7 +83,7 @@ def grade(
         out: where the results go, replacing older ones; left out: beside ``folder``.
         limits: of each exercise.
         notebooks: the folder of the instructor's copies.
-        catalogue: the module whose EXERCISES judge.
+        catalog: the module whose EXERCISES judge.
         say: takes a line on each submission.
 
     Raises CourseError when there is nothing to grade, or the instructor's copy does not run;
@@ -107,7 +107,7 @@ def grade(
     for learner in learners:
         for sheet in sheets:
             path, started = handed_in.get((learner, sheet.notebook)), time.monotonic()
-            found = marks_of(path, sheet, limits, catalogue)
+            found = marks_of(path, sheet, limits, catalog)
             marks += (Mark(learner, sheet.notebook, name, *each) for name, each in found.items())
             if path is not None:
                 passed = sum(state is State.PASSED for state, _ in found.values())
@@ -210,7 +210,7 @@ def cell_of(exercise: str, sources: list[str]) -> str | None:
 
 
 def marks_of(
-    path: Path | None, sheet: Sheet, limits: Limits, catalogue: str
+    path: Path | None, sheet: Sheet, limits: Limits, catalog: str
 ) -> dict[str, tuple[State, str]]:
     """Return how each exercise of a submission stands, and what is said of it.
 
@@ -227,7 +227,7 @@ def marks_of(
     found = {name: (State.NOT_HANDED_IN, absent.format(name)) for name in sheet.exercises}
     task = {"imports": sheet.imports, "definitions": sheet.definitions, "others": others}
     while left:
-        answers, ending = run_worker({**task, "cells": left}, limits, catalogue)
+        answers, ending = run_worker({**task, "cells": left}, limits, catalog)
         begun = answers.pop(0) if answers else {"problem": f"their process {ending}"}
         if told := begun["problem"]:
             raise CourseError(f"{sheet.notebook}: its imports do not run here: {told}")
@@ -241,7 +241,7 @@ def marks_of(
 
 
 def run_worker(
-    task: dict[str, Any], limits: Limits, catalogue: str
+    task: dict[str, Any], limits: Limits, catalog: str
 ) -> tuple[list[dict[str, Any]], str]:
     """Run one process that judges cells; see :func:`gptcourse.grading.worker.main`.
 
@@ -261,7 +261,7 @@ def run_worker(
         with (
             open(folder / "answers", "wb") as channel,
             subprocess.Popen(
-                [sys.executable, "-P", "-c", PROGRAM, made, catalogue, str(REPOSITORY)],
+                [sys.executable, "-P", "-c", PROGRAM, made, catalog, str(REPOSITORY)],
                 stdin=subprocess.PIPE,  # closed when the grader is gone: the worker ends as well
                 stdout=channel,
                 stderr=subprocess.DEVNULL,

@@ -148,7 +148,7 @@ def told(problem: BaseException) -> str:
     return f"{type(problem).__name__}{where}{': ' if words else ''}{words}"
 
 
-def main(folder: str, catalogue: str) -> None:
+def main(folder: str, catalog: str) -> None:
     """Judge what ``folder/task.json`` holds; each answer is a line of standard output.
 
     The first is on the notebook's imports, then comes one for each exercise. "spoiled" in it says
@@ -163,7 +163,7 @@ def main(folder: str, catalogue: str) -> None:
     task = json.loads(Path(folder, "task.json").read_bytes())
     Path(folder, "task.json").unlink()  # the token in it shows that an answer is none of a cell's
     torch.set_num_threads(1)
-    worker = Judge(importlib.import_module(catalogue).EXERCISES)
+    worker = Judge(importlib.import_module(catalog).EXERCISES)
     mark, sound, dumps, token = worker.mark, worker.sound, json.dumps, task["token"]
     watch = faulthandler.dump_traceback_later  # a thread that needs nothing of Python's
 

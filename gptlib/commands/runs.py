@@ -76,7 +76,7 @@ def export(run: Path, folder: Path, checkpoint: str | None = None) -> None:
         print(f"left out {spare:,} spare rows of the token table: no token has them")
     if tokenizer is None:
         print("left out the tokenizer: the run has none")
-    print(f"read     {quoted(folder / CARD)} before you share it: it leaves the licence to you")
+    print(f"read     {quoted(folder / CARD)} before you share it: it leaves the license to you")
 
 
 def push(folder: Path, repository: str, dry_run: bool, public: bool, yes: bool) -> None:

@@ -16,7 +16,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
     """AdamW over any module's parameters in two groups, of which an empty one is left out.
 
     Weight matrices and embeddings decay. Biases and LayerNorm's scales do not: they are few, and
-    pulling a scale towards 0 would switch its channel off.
+    pulling a scale toward 0 would switch its channel off.
 
     Source: Loshchilov & Hutter 2019; the groups as in Brown et al. 2020's followers.
     """

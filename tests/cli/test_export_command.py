@@ -84,7 +84,7 @@ def test_the_words_say_what_was_left_out_and_which_weights_these_are(
     assert exit_code == 0 and err == ""
     assert f"exported {run}, step 12, the last of 3 kept; validation was best at step" in said
     assert "left out 84 spare rows of the token table" in said
-    assert "it leaves the licence to you" in said
+    assert "it leaves the license to you" in said
     step = int(said.split("was best at step ")[1].split()[0])
     assert step != 12
     exit_code, said, _ = typed("export", run, tmp_path / "best", "--checkpoint", "best")

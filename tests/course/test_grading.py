@@ -149,7 +149,7 @@ PLANTED = {
 
 @pytest.fixture(scope="module")
 def course_folder(tmp_path_factory):
-    """The instructor's copy; the catalogue that judges it is found by the grader's processes."""
+    """The instructor's copy; the catalog that judges it is found by the grader's processes."""
     folder = tmp_path_factory.mktemp("course")
     first, *rest = planted()
     quoted = code("# part.py\ndef half(x):\n    return x / 2", ["in-step"])
@@ -162,7 +162,7 @@ def course_folder(tmp_path_factory):
 
 def graded(course_folder, submissions, **more):
     said = []
-    settings = {"limits": LIMITS, "notebooks": course_folder, "catalogue": "planted_exercises"}
+    settings = {"limits": LIMITS, "notebooks": course_folder, "catalog": "planted_exercises"}
     marks = grade(submissions, [], **({"say": said.append} | settings | more))
     return marks, said
 
@@ -457,7 +457,7 @@ import sys
 from pathlib import Path
 from gptcourse.grading.grade import grade
 folder = Path(sys.argv[1])
-grade(folder / "handed-in", [], notebooks=folder, catalogue="planted_exercises",
+grade(folder / "handed-in", [], notebooks=folder, catalog="planted_exercises",
       say=lambda line: print(line, flush=True))
 """
 

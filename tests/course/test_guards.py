@@ -271,7 +271,7 @@ def test_an_exercise_out_of_form_is_found(complaints, change, words):
     assert words in complaints(planted(), change)
 
 
-# Notebooks and the catalogue of exercises
+# Notebooks and the catalog of exercises
 
 SECTIONS = [(path.stem, s) for path in COMMITTED for s in sections(read_notebook(path))]
 
@@ -283,22 +283,22 @@ def test_an_exercise_stands_in_its_notebook_once_with_its_stars_and_minutes(exer
     assert name == exercise.notebook and rating in (1, 2, 3) and 5 <= minutes <= 40
 
 
-def unlike(named, catalogue):
-    """Return what the names that notebooks call and those of the catalogue do not share."""
-    found = [f"{name}: not in the catalogue" for name in named if name not in catalogue]
-    found += [f"{name}: no notebook calls its check" for name in catalogue if name not in named]
-    order = [name for name in catalogue if name in named]
-    return found or ([] if named == order else [f"the catalogue's order is {', '.join(named)}"])
+def unlike(named, catalog):
+    """Return what the names that notebooks call and those of the catalog do not share."""
+    found = [f"{name}: not in the catalog" for name in named if name not in catalog]
+    found += [f"{name}: no notebook calls its check" for name in catalog if name not in named]
+    order = [name for name in catalog if name in named]
+    return found or ([] if named == order else [f"the catalog's order is {', '.join(named)}"])
 
 
-def test_the_catalogue_has_the_notebooks_order_and_every_check_that_they_call():
+def test_the_catalog_has_the_notebooks_order_and_every_check_that_they_call():
     fail_with(unlike([s.exercise for _, s in SECTIONS if s.exercise], list(EXERCISES)))
 
 
 def test_every_exercise_that_has_no_place_is_named():
     assert unlike(["a", "b"], ["a", "b"]) == []
     assert unlike(["a", "c", "d"], ["b", "a"]) == [
-        *(f"{name}: not in the catalogue" for name in "cd"),
+        *(f"{name}: not in the catalog" for name in "cd"),
         "b: no notebook calls its check",
     ]
-    assert unlike(["a", "b"], ["b", "a"]) == ["the catalogue's order is a, b"]
+    assert unlike(["a", "b"], ["b", "a"]) == ["the catalog's order is a, b"]

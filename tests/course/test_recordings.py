@@ -163,7 +163,7 @@ def test_recordings_and_plots_need_no_torch():
 # The band
 
 
-def test_the_band_is_two_of_the_widest_neighbouring_ranges_wider_on_each_side():
+def test_the_band_is_two_of_the_widest_neighboring_ranges_wider_on_each_side():
     low, high = [5.0, 4.0, 3.0, 3.0, 3.0, 3.0], [5.0, 4.3, 3.1, 3.0, 3.0, 3.0]
     foot, top = widened("loss", Curve(list(range(6)), low, low, high))
     assert foot == pytest.approx([4.4, 3.4, 2.4, 2.4, 2.8, 2.98])  # 2·0.3, then 2·0.1, then least

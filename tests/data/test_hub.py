@@ -173,7 +173,7 @@ def test_what_is_larger_than_memory_is_not_loaded_whole(reader: Reader) -> None:
 def test_what_was_loaded_once_needs_no_network_again(reader: Reader, server: Hub) -> None:
     reader.ask("load", "darija")
     reader.ask("load", "wikipedia", documents=4)
-    reader.ask("variable", "HF_HUB_OFFLINE", value="1")  # honoured at once, in mid-process
+    reader.ask("variable", "HF_HUB_OFFLINE", value="1")  # honored at once, in mid-process
     server.asked.clear()
     assert reader.ask("load", "darija")["documents"] == READ_DARIJA
     assert reader.ask("stream", "darija")["documents"] == READ_DARIJA

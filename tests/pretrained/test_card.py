@@ -74,7 +74,7 @@ def test_data_license_settings_shape_and_limits_are_told() -> None:
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in CORPORA.values() if spec.repository])
-def test_a_text_of_the_hub_brings_its_licence_and_its_page(name: str) -> None:
+def test_a_text_of_the_hub_brings_its_license_and_its_page(name: str) -> None:
     card = card_of(rows=rows(name))
     assert CORPORA[name].license in seen(card)
     head = ModelCard(card, ignore_metadata_errors=False).data
