@@ -287,7 +287,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
 
 def test_the_bar_is_shown_to_people_only(tmp_path, capsys, monkeypatch):
     for quiet in (True, False):
-        monkeypatch.setattr(shards.paths, "quiet", lambda quiet=quiet: quiet)
+        monkeypatch.setattr(shards.environment, "quiet", lambda quiet=quiet: quiet)
         prepare(DOCUMENTS, tmp_path / str(quiet), TOKENIZER)
         assert ("tokenizing" in capsys.readouterr().err) == (not quiet)
 
