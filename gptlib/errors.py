@@ -26,11 +26,11 @@ class TokenOutOfRange(GPTLibError, ValueError):
 
 
 class PromptError(GPTLibError, ValueError):
-    """A prompt that is empty or does not fit the context."""
+    """Token ids that are none, or more than the context holds."""
 
 
 class TextTooShort(GPTLibError, ValueError):
-    """A text that holds fewer tokens than one training window."""
+    """A text with too few tokens for what is asked, such as one training window."""
 
 
 class CorpusError(GPTLibError):

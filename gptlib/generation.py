@@ -195,7 +195,7 @@ def generate_text(
 def stream_text(
     model: GPT, tokenizer: Tokenizer, prompt: str, max_new_tokens: int = 30, **settings: Any
 ) -> Iterator[str]:
-    """What :func:`generate_text` adds to the prompt, as it comes, never half a character."""
+    """What is added to the prompt, as it comes, never half a character nor an end-of-text."""
     end = tokenizer.end_of_text
     settings = {"end_of_text": end, **settings, "n_sequences": 1}
     steps = generate_ids(model, tokenizer.encode(prompt), max_new_tokens, **settings)

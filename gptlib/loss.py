@@ -25,7 +25,7 @@ def chunked_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Te
     Args:
         hidden: (N, C), the last hidden state of every position.
         weight: (V, C), the output head's.
-        targets: (N,) ids below V, each checked.
+        targets: (N,) ids below V; none is left out, so −100 is no target here.
 
     Returns:
         The mean surprise −ln p(target) in nats, float32 or wider; it can be differentiated once.

@@ -49,8 +49,8 @@ class GPT(nn.Module):
 
         Raises:
             PromptError: T is 0 or above the context.
-            TokenOutOfRange: an id is not in the vocabulary (checked for ids on the CPU; move
-                them to a device after the check, since a GPU reports it badly and late).
+            TokenOutOfRange: an id is not in the vocabulary (checked for ids on the CPU; look
+                at others with :func:`check_ids` first, since a GPU reports it badly and late).
             ValueError: there are more or fewer targets than ids.
         """
         x = self.hidden_states(ids)  # (B, T, C)
@@ -98,7 +98,7 @@ def initialize(model: GPT, seed: int | None = None) -> None:
         generator = torch.Generator(model.device).manual_seed(seed)
     residual_std = 0.02 / math.sqrt(2 * model.config.n_layers)
     for name, parameter in model.named_parameters():
-        if name.endswith("projection.weight"):
+        if name.endswith("projection.weight"):  # of attention and of the MLP, into the stream
             nn.init.normal_(parameter, std=residual_std, generator=generator)
         elif parameter.dim() == 2:
             nn.init.normal_(parameter, std=0.02, generator=generator)

@@ -11,7 +11,7 @@ from gptcourse.exercises.exercise import LONGEST, Case, Exercise, Function
 from gptcourse.exercises.patches import mistakes
 from gptlib.data.corpora import load_corpus
 from gptlib.tokenizer import BPETokenizer, Tokenizer, bpe, decode_stream
-from gptlib.tokenizer.vocabulary import BytePair, check_merges
+from gptlib.tokenizer.vocabulary import BytePair, number_merges
 
 NOTEBOOK = "01_tokenization"
 Token = TypeVar("Token", int, bytes)  # exercise 1.1 merges ids, 1.2 the tokens themselves
@@ -242,7 +242,7 @@ gluing the youngest merge first: the smallest rank is the oldest one.
 
 def encode_piece_as_the_package(piece: bytes, ranks: Ranks) -> list[bytes]:
     """The package's own, which counts in ids, with its answer written in bytes."""
-    tokens, merged = check_merges(sorted(ranks, key=ranks.__getitem__))
+    tokens, merged = number_merges(sorted(ranks, key=ranks.__getitem__))
     return [tokens[token_id] for token_id in bpe.encode_piece(piece, merged)]
 
 

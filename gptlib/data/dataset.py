@@ -145,7 +145,7 @@ def fingerprint(*datasets: TokenDataset) -> str:
     for data in datasets:
         if isinstance(data.ids, TokenShards) and isinstance(data.starts, range):
             shape, stride = (len(data), data.context_length), data.starts.step
-            for offset in (0, 1):  # of inputs and of targets
+            for offset in (0, 1):  # of inputs and targets: as in checkpoints of earlier versions
                 digest.update(f"{data.ids.fingerprint} {shape} {stride} {offset}".encode())
         else:
             for part in data[:]:

@@ -151,7 +151,7 @@ def merge(
             continue  # one of the two has been merged with its other neighbor
         ids[middle - 1] = ids[middle] = -1
         ids[place] = ids[end - 1] = new_id
-        before, after, count = ids[place - 1], ids[end], counts[place]
+        before, after, count = ids[place - 1], ids[end], counts[place]  # at 0: the last, a −1
         if before != -1:
             pair_counts[before, left] -= count
             pair_counts[before, new_id] += count

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import index
 from pathlib import Path
 
-import tokenizers
+import tokenizers  # Hugging Face's library, in Rust
 
 from gptlib.errors import OutOfPairsWarning, TokenizerError, TokenOutOfRange
 from gptlib.files import atomic_write, write_json
@@ -112,7 +112,7 @@ class BPETokenizer(Tokenizer):
         special_tokens = special_tokens or {}
         self.vocabulary, self.merges = dict(vocabulary), list(merges)
         # Merging counts in its own ids (bytes, then merges by age); GPT-2 numbers bytes otherwise.
-        made, self._merged = vocab.check_merges(merges)
+        made, self._merged = vocab.number_merges(merges)
         vocab.check_vocabulary(vocabulary, made, special_tokens)
         self._id_of = [vocabulary[token] for token in made]
         self._known: dict[str, tuple[int, ...]] = {}  # the ids of pieces that were met
@@ -164,7 +164,7 @@ class BPETokenizer(Tokenizer):
         cls, merges: Sequence[BytePair], special_tokens: Sequence[str] = ()
     ) -> "BPETokenizer":
         """Number the 256 bytes, then what the merges make, oldest first, then special tokens."""
-        tokens, _ = vocab.check_merges(merges)
+        tokens, _ = vocab.number_merges(merges)
         ids = {token: i for i, token in enumerate(tokens)}
         return cls(ids, merges, {t: i for i, t in enumerate(special_tokens, len(tokens))})
 

@@ -103,7 +103,7 @@ def room_for_merges(vocab_size: int, special_tokens: Sequence[str]) -> int:
     return vocab_size - smallest
 
 
-def check_merges(merges: Iterable[BytePair]) -> tuple[list[bytes], dict[Pair, int]]:
+def number_merges(merges: Iterable[BytePair]) -> tuple[list[bytes], dict[Pair, int]]:
     """Number the 256 bytes, then what each merge makes; refuse a merge out of order.
 
     Returns the bytes of token 0, 1, 2, … of this numbering, and pair of numbers → number made.

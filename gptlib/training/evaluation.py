@@ -98,6 +98,8 @@ def evaluate_text(model: GPT, tokenizer: Tokenizer, documents: Iterable[str]) ->
             ids = torch.tensor([ends + tokens + ends])  # (1, N + 2)
             x, y = ids[:, :-1].split(length, dim=1), ids[:, 1:].split(length, dim=1)
             for inputs, targets in zip(x, y, strict=True):  # (1, T) each, the last shorter
+                if not targets.numel():  # a document without its end that is one token, or none
+                    continue
                 loss = model(inputs.to(model.device), targets.to(model.device))
                 nats += loss.item() * targets.numel()
                 n_tokens += targets.numel()

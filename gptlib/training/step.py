@@ -57,8 +57,11 @@ class Precision:
         """Within it, matrix products are computed in the short format."""
         return torch.autocast(self.device_type, self.dtype, enabled=self.dtype is not torch.float32)
 
-    def overflowed(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Divide the gradients by the scale, and adapt it: was it too large for this step?"""
+    def unscale_and_check(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Divide the gradients by the scale, and adapt it; returns whether it was too large.
+
+        ``scaler.step`` is not used: :func:`training_step` leaves the update out by itself.
+        """
         scale = self.scaler.get_scale()
         self.scaler.unscale_(optimizer)  # notes whether all is finite
         self.scaler.update()
@@ -125,7 +128,7 @@ def training_step(
         raise TrainingDiverged(
             f"the loss is {mean_loss}: lower the learning rate, or look for bad values in the model"
         )
-    if precision.overflowed(optimizer):
+    if precision.unscale_and_check(optimizer):
         return {"loss": mean_loss, "skipped": True}
     norm, clipped = clip_gradients(unwrap_model(model), clip_norm)
     for group in optimizer.param_groups:

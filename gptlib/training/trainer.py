@@ -107,14 +107,14 @@ class Trainer:
             The rows of ``metrics.jsonl``, see :mod:`gptlib.training.metrics`.
 
         Raises:
-            FolderError, CheckpointError: see :class:`Run`.
+            FolderError, CheckpointError: see :meth:`Run.begin` and :meth:`Run.locked`.
             TrainingDiverged, GPTLibError: see :func:`explained`.
             TrainingStopped: Ctrl-C or SIGTERM came; the checkpoint is written.
         """
         last = self.config.steps if until is None else min(until, self.config.steps)
         ends = time.monotonic() + 60 * (math.inf if max_minutes is None else max_minutes)
         with StopSignal() as stop, self.run.locked():
-            if not self.run.log.rows:
+            if not self.run.log.rows:  # else a second call goes on with what is in memory
                 self.step = self.resumed_step = self.run.begin(self.run_info, resume)
                 if self.step:
                     self.report(f"step {self.step:>5}   of {self.config.steps}: goes on from here")
@@ -132,9 +132,9 @@ class Trainer:
             raise TrainingStopped(f"{stop.name} after step {self.step} of {last}")
         return self.run.log.rows
 
-    def should_stop(self, stop: "StopSignal", latest: float) -> bool:
-        """Whether a signal has come, or `latest` for one more step and a checkpoint is over."""
-        over = stop.name is not None or time.monotonic() + self.run.save_seconds > latest
+    def should_stop(self, stop: "StopSignal", deadline: float) -> bool:
+        """Whether a signal has come, or what is left before `deadline` is too short to save."""
+        over = stop.name is not None or time.monotonic() + self.run.save_seconds > deadline
         return distributed.any_process(over, self.model.device)
 
     def update(self) -> float:
@@ -177,7 +177,7 @@ class Trainer:
             self.run.save(self.step)
 
     def is_due(self, every: int) -> bool:
-        """Whether something that happens every `every` steps, and at the end, happens now."""
+        """Whether something that happens every `every` steps, and after the last, happens now."""
         return every > 0 and (self.step % every == 0 or self.step == self.config.steps)
 
     def validate(self) -> bool:
@@ -211,7 +211,8 @@ def check_data(model: GPT, data: TokenDataset) -> None:
             f"the shards' vocabulary of {data.ids.vocab_size:,} is larger than the model's of "
             f"{known:,}: give the model a vocab_size of {data.ids.vocab_size}"
         )
-    for ids in data[:1] if shards else data[:]:
+    inputs, targets = data[:1] if shards else data[:]  # (n, T) each
+    for ids in (inputs, targets):
         check_ids(ids, model.config)
 
 

@@ -146,11 +146,16 @@ def test_measuring_this_machine_draws_no_random_number_and_happens_once(monkeypa
 MEGABYTE = 2**20
 
 
+PEAK = """
+from torch import device, ones
+from gptlib.training import peak_memory
+peak = lambda: peak_memory(device('cpu'))
+"""
+
+
 def printed(program: str) -> list[int]:
     """The numbers that a program prints in a process of its own; `peak()` is its record."""
-    lines = "from torch import device, ones\nfrom gptlib.training import peak_memory\n"
-    lines += "peak = lambda: peak_memory(device('cpu'))\n"
-    command = [sys.executable, "-c", lines + program]
+    command = [sys.executable, "-c", PEAK + program]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [int(word) for word in done.stdout.split()]
 
@@ -166,11 +171,12 @@ def test_the_peak_rises_by_what_is_taken_and_stays_when_it_is_given_back():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no such record")
 def test_a_new_process_does_not_begin_with_the_peak_of_the_one_that_started_it():
-    (alone,) = printed("print(peak())")  # what importing torch takes, whatever its build
-    here = peak_memory(torch.device("cpu"))
-    held = torch.ones(500 * 2**18)  # 500 MiB here, and only here
-    assert peak_memory(torch.device("cpu")) > max(here, held.nbytes)
-    assert printed("print(peak())")[0] == pytest.approx(alone, abs=100 * MEGABYTE)
+    child = "import subprocess, sys; held = ones({} * 2**18); print(peak(), flush=True)\n"
+    child += f"subprocess.run([sys.executable, '-c', {PEAK + 'print(peak())'!r}])"
+    _, alone = printed(child.format(0))  # what importing torch takes, whatever its build
+    parent, beside = printed(child.format(500))  # 500 MiB in the parent, and only there
+    assert parent > 500 * MEGABYTE
+    assert beside == pytest.approx(alone, abs=100 * MEGABYTE)
 
 
 def test_a_cuda_device_tells_of_its_tensors_only(monkeypatch):
