@@ -173,7 +173,7 @@ def test_without_an_end_of_text_the_first_token_only_begins():
     letters = CharacterTokenizer.train("abcé")
     model = model_for(letters)
     model.token_embedding.weight.data.zero_()
-    cost = evaluate_text(model, letters, ["éab", "ca"])
+    cost = evaluate_text(model, letters, ["éab", "b", "", "ca"])  # two predict nothing
     assert (cost.n_tokens, cost.n_bytes) == (3, 3)  # a and b, a
     assert cost.perplexity == pytest.approx(letters.vocab_size, rel=1e-6)
 
