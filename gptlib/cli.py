@@ -20,6 +20,9 @@ def run_command() -> None:
     if words.command is None:
         parser.error("COMMAND is missing") if unread else parser.print_help()
         return
+    between = words.command == "evaluate" and words.run is None and len(unread) == 1
+    if between and not unread[0].startswith("-"):  # an option stood between RUN and TEXT
+        words.run, words.text = words.text, unread.pop()
     if unread:
         words.parser.error(f"unrecognized arguments: {' '.join(unread)}")
     chosen = {name: value for name, value in vars(words).items() if name != "parser"}

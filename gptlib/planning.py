@@ -127,7 +127,8 @@ def memory_parts(config: GPTConfig, batch_size: int, machine: Machine) -> dict[s
     weights, table = counts["total"] * FLOAT32, counts["token embedding"] * FLOAT32
     short = weights * low // FLOAT32 if low < FLOAT32 else 0  # autocast's copies of the weights
     activations = activation_bytes(config, batch_size, machine.dtype, machine.device_type)
-    logits = min(batch_size * config.context_length * config.vocab_size, CHUNK)
+    chunk = CHUNK if machine.device_type == "cpu" else 4 * CHUNK  # see ChunkedCrossEntropy
+    logits = min(batch_size * config.context_length * config.vocab_size, chunk)
     return {
         "parameters": weights,
         "AdamW's moments": 2 * weights,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gptlib.commands.inputs import load_text, open_model, standard_input
+from gptlib.commands.inputs import load_text, open_model, refuse_choice, standard_input
 from gptlib.config import MAX_SEED, require
 from gptlib.data.prepare import PreparedCorpus, is_prepared, open_prepared
 from gptlib.errors import ConfigError, GPTLibError, PromptError
@@ -149,6 +149,7 @@ def evaluate(
     its bits per byte."""
     documents: Iterable[str]
     if is_prepared(Path(text)):
+        refuse_choice(text, **choice)
         documents = validation_texts(open_prepared(text))
     else:
         documents = load_text(text, **choice).documents

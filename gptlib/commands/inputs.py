@@ -4,6 +4,7 @@ import io
 import shlex
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gptlib.model import GPT
 from gptlib.pretrained.weights import CONFIG, RELEASES, import_model, load_openai
 from gptlib.tokenizer import Tokenizer, load_tokenizer
 from gptlib.training.checkpoint import MODEL, checkpoints, load_checkpoint, model_of, step_of
-from gptlib.training.metrics import FILE_NAME, best_validation, read_metrics
+from gptlib.training.metrics import FILE_NAME, Row, best_validation, read_metrics
 
 LAST = "last"
 
@@ -142,10 +143,15 @@ def open_checkpoint(run: Path, which: str | None = None) -> tuple[Any, str]:
         CheckpointError: it is not there, or damaged.
     """
     kept = {step_of(folder): folder for folder in checkpoints(run)}
-    metrics = read_metrics(run) if kept and (run / FILE_NAME).is_file() else []
+    metrics: list[Row] = []
+    if kept and (run / FILE_NAME).is_file():
+        with suppress(CheckpointError):  # a damaged log leaves the weights as they are
+            metrics = read_metrics(run)
     best, loss = best_validation([row for row in metrics if row.get("step") in kept])
     folder, which = run, which or LAST
     if which != LAST:
+        if not kept:
+            raise CheckpointError(f"{run} is one checkpoint, or holds none: leave --checkpoint out")
         step = best if which == "best" else int(which) if which.isdecimal() else None
         if step not in kept:
             steps = ", ".join(map(str, kept))
@@ -173,6 +179,12 @@ def find_run(name: str | Path, others: Iterable[str] = ()) -> Path:
             + did_you_mean(str(name), [*others, *beside(folder)])
         )
     return folder
+
+
+def refuse_choice(folder: str, **choice: Any) -> None:
+    """Refuse options that choose of a text where a prepared folder stands in its place."""
+    if given := [f"--{name}" for name, value in choice.items() if value is not None]:
+        raise ConfigError(f"{folder} is a prepared folder, read whole: leave {given[0]} out")
 
 
 def is_path(name: str) -> bool:

@@ -54,7 +54,8 @@ def prepare(
     )
     for name in cleaning:
         if clean == "none" or (name in DARIJA_ONLY and clean != "darija"):
-            option = "no-arabizi" if name == "arabizi" else name.replace("_", "-")
+            option = name.replace("_", "-")
+            option = f"no-{option}" if cleaning[name] is False else option
             others = "darija" if name in DARIJA_ONLY else "text or --clean darija"
             raise ConfigError(
                 f"--{option} does nothing with --clean {clean}: give --clean {others}, or leave it "

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gptlib.commands.inputs import load_text, open_model, quoted
+from gptlib.commands.inputs import load_text, open_model, quoted, refuse_choice
 from gptlib.config import MODELS, GPTConfig, TrainingConfig, load_training_config, require, to_toml
 from gptlib.data.corpora import Corpus
 from gptlib.data.dataset import TokenDataset, encode_documents
 from gptlib.data.prepare import PreparedCorpus, is_prepared, open_prepared
 from gptlib.data.split import split_documents
-from gptlib.environment import setup
+from gptlib.environment import choose_device, setup
 from gptlib.errors import ConfigError, FolderError, TextTooShort, TrainingStopped
 from gptlib.model import GPT
 from gptlib.tokenizer import CharacterTokenizer, Tokenizer, load_tokenizer
 from gptlib.training import distributed
+from gptlib.training.checkpoint import checkpoints
 from gptlib.training.metrics import best_validation
 from gptlib.training.optimizer import learning_rate_of
 from gptlib.training.run import SETTINGS, log_to
@@ -62,7 +63,7 @@ def train(
     if resume and out is None:
         raise ConfigError("--resume needs the folder of the run: give --out RUN")
     require(max_minutes is None or max_minutes > 0, f"--max-minutes {max_minutes} is not above 0")
-    distributed.setup()
+    distributed.setup(choose_device(device)[0].type)
     with first_speaks():
         if out and out.exists() and not resume and distributed.rank() == 0:
             raise FolderError(f"{out} exists: go on with its run (--resume) or give another folder")
@@ -134,6 +135,7 @@ def load_material(
             "so --tokenizer goes with a text alone"
         )
     if data is not None:
+        refuse_choice(data, **choice)
         return of_prepared(open_prepared(data), context_length)
     corpus = load_text(text or "", **choice)
     if own is None or tokenizer_name is not None:
@@ -191,8 +193,9 @@ def begun_model(
     limit = gpt.config.context_length
     for option, value in shape.items():
         if option != "context_length" or value > limit:
-            words = f"--{option.replace('_', '-')} {value} is another"
-            raise ConfigError(f"{name} has its shape, of {limit:,} tokens at most: {words}")
+            words = f"--{option.replace('_', '-')}"
+            most = f", and reads {limit:,} tokens at most" if option == "context_length" else ""
+            raise ConfigError(f"{name} has its own shape{most}: leave {words} {value} out")
     return gpt, tokenizer, said
 
 
@@ -216,7 +219,7 @@ def extended(config: TrainingConfig, run: Path) -> TrainingConfig:
     So what was trained stays valid: the outcome is that of a run planned in this way from its
     first step, bit for bit.
     """
-    if config.schedule_steps or not (run / SETTINGS).is_file():
+    if config.schedule_steps or not (run / SETTINGS).is_file() or not checkpoints(run):
         return config
     before = load_training_config("fast", run / SETTINGS)[0]
     if config.steps < before.steps:
@@ -246,7 +249,10 @@ def train_and_tell(trainer: Trainer, folder: Path, resume: bool, minutes: float 
         print(f"best     validation loss {loss:.4f} at step {step}")
     done, steps = trainer.step, trainer.config.steps
     if trainer.resumed_step == steps:
-        print(f"done     all {steps} steps were trained before: --steps {2 * steps} goes on")
+        print(
+            f"done     all {steps} steps were trained before: --steps {2 * steps}, in place of "
+            "--epochs or --tokens, goes on"
+        )
     if done < steps:
         print(f"kept     step {done} of {steps}: the same command with --resume goes on")
     assert trainer.tokenizer

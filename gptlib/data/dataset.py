@@ -111,7 +111,7 @@ class TokenDataset:
 
     def __getitem__(self, rows: int | slice | Iterable[int]) -> tuple[Tensor, Tensor]:
         """Inputs and targets of one window, (T,) each, or of several, (B, T) each, int64."""
-        if isinstance(rows, int):
+        if isinstance(rows, int | np.integer):
             x, y = self[[rows]]
             return x[0], y[0]
         rows = range(len(self))[rows] if isinstance(rows, slice) else rows

@@ -22,11 +22,11 @@ from gptlib.model import GPT
 PATIENCE = datetime.timedelta(minutes=30)  # the first process may be validating meanwhile
 
 
-def setup() -> None:
-    """Join the other processes of ``torchrun``, each on its own GPU where there are GPUs."""
+def setup(device_type: str = "cpu") -> None:
+    """Join the other processes of ``torchrun``, each on its own GPU where `device_type` is cuda."""
     if not dist.is_torchelastic_launched() or dist.is_initialized():
         return
-    if on_gpu := torch.cuda.is_available():
+    if on_gpu := device_type == "cuda":
         torch.cuda.set_device(dist.get_node_local_rank())
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
 

@@ -75,10 +75,11 @@ class Precision:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from the ``scaler.state_dict()`` of a checkpoint.
 
-        One of another format has no scale, or 1: then this run's begins anew. Earlier checkpoints
-        call the number of steps since the scale last changed ``good_steps``.
+        One of another format has none: then this run's scale begins anew. Earlier checkpoints call
+        the number of steps since the scale last changed ``good_steps``.
         """
-        if self.scaler.is_enabled() and state.get("scale", 1) > 1:
+        known = "_growth_tracker" in state or state.get("scale", 1) > 1
+        if self.scaler.is_enabled() and known:
             since = state.get("_growth_tracker", state.get("good_steps"))
             found = {"scale": state["scale"], "_growth_tracker": since}
             self.scaler.load_state_dict(self.scaler.state_dict() | found)

@@ -135,7 +135,7 @@ def test_training_begins_with_the_weights_the_shape_and_the_tokenizer_of_a_folde
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--width", 32], "has its shape, of 32 tokens at most: --width 32 is another"),
+        (["--width", 32], "has its own shape: leave --width 32 out"),
         (["--tokenizer", "characters"], "reads tokens of bpe-300, not of characters"),
         (["--out", "there", "--init-from", "damaged"], "cut short or damaged"),
         (["--init-from", "odd"], "odd: no checkpoint"),

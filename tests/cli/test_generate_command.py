@@ -165,6 +165,8 @@ def test_of_a_prepared_folder_the_validation_split_is_evaluated(gptlib, tmp_path
     code, out, _ = gptlib("evaluate", prepared, "--json")
     assert code == 0 and json.loads(out)["bytes"] == len("".join(held_out).encode())
     assert out == gptlib("evaluate", tmp_path / "held.jsonl", "--json")[1]
+    code, _, err = gptlib("evaluate", prepared, "--documents", "1")
+    assert code == 2 and "is a prepared folder, read whole: leave --documents out" in err
 
 
 def test_a_file_is_read_as_training_reads_it(gptlib, tmp_path):
@@ -207,6 +209,13 @@ def test_the_checkpoint_that_is_taken_is_chosen_and_said(typed, story, tmp_path)
     assert described(typed, run, "--checkpoint", "last") == described(typed, run)
     assert described(typed, run, "--checkpoint", "best") == f"{run}, step 2"
     assert described(typed, run, "--checkpoint", "6") == f"{run}, step 6{hint}"
+    between = typed("evaluate", run, "--checkpoint", "best", "sample-story")
+    assert between == typed("evaluate", run, "sample-story", "--checkpoint", "best")
+    with open(run / "metrics.jsonl", "a") as log:
+        log.write("damaged\n\n")
+    assert typed("generate", "--model", run, "--prompt", "The")[2].startswith(f"{run}, step 8")
+    one = typed("generate", "--model", run / "checkpoints" / "step-00000006", "--checkpoint=best")
+    assert one[0] == 2 and "is one checkpoint, or holds none: leave --checkpoint out" in one[2]
 
 
 def test_the_best_checkpoint_writes_what_its_folder_writes(typed, story):
