@@ -214,7 +214,8 @@ def test_the_checkpoint_that_is_taken_is_chosen_and_said(typed, story, tmp_path)
     with open(run / "metrics.jsonl", "a") as log:
         log.write("damaged\n\n")
     assert typed("generate", "--model", run, "--prompt", "The")[2].startswith(f"{run}, step 8")
-    one = typed("generate", "--model", run / "checkpoints" / "step-00000006", "--checkpoint=best")
+    one = run / "checkpoints" / "step-00000006"
+    one = typed("generate", "--model", one, "--prompt", "The", "--checkpoint", "best")
     assert one[0] == 2 and "is one checkpoint, or holds none: leave --checkpoint out" in one[2]
 
 
