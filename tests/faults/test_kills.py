@@ -124,3 +124,31 @@ def test_a_signal_ends_a_session_at_a_step_with_a_checkpoint(results, name):
         assert kill["code"] == 0 and steps == last == kept
     for run in results[name]["rounds"]:
         check_equal(run, results["whole"])
+
+
+# The long version: pytest -m long -s tests/faults
+
+LAPTOP = "sample-story --model laptop --tokenizer characters --batch-size 8 --steps 60"
+LONG = f"{LAPTOP} --checkpoint-every 4 --evaluate-every 10 --sample-every 20".split()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("kind", "count", "writing"), [("SIGKILL", 50, 15), ("SIGTERM", 15, 0), ("SIGINT", 15, 0)]
+)
+def test_many_kills_of_the_laptop_model_change_nothing(kind, count, writing, tmp_path):
+    scenario = {"kind": kind, "count": count, "writing": writing}
+    scenario |= {} if writing else {"options": UNASKED}
+    found = results_of(tmp_path, LONG, {kind: scenario})
+    kills = found[kind]["kills"]
+    written = sum("part" in kill["leftovers"] for kill in kills)
+    print(
+        f"\n{len(kills)} × {kind}, {written} during a write, in {len(found[kind]['rounds'])} runs"
+    )
+    assert [kill["code"] for kill in kills] == [-9 if writing else 0] * count
+    assert not any(kill["damaged"] for kill in kills) and written >= writing - 5
+    for kill in kills if not writing else []:
+        steps, last, kept = kill["steps"]
+        assert steps == last == kept
+    for run in found[kind]["rounds"]:
+        check_equal(run, found["whole"])
