@@ -24,8 +24,15 @@ __version__ = "0.1.0"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+FACE = {
+    "setup": "environment",
+    **dict.fromkeys(("SIZES", "GPTConfig", "TrainingConfig"), "config"),
+    "GPT": "model",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import :func:`gptlib.setup` on first use: it needs torch, which takes seconds to load."""
-    if name == "setup":
-        return import_module("gptlib.environment").setup
+    """Import ``gptlib.GPT`` and its like on first use: they need torch, which loads for seconds."""
+    if name in FACE:
+        return getattr(import_module(f"gptlib.{FACE[name]}"), name)
     raise AttributeError(f"module 'gptlib' has no attribute {name!r}")

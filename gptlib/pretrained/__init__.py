@@ -5,6 +5,7 @@ export           our model as such a folder, with a card, and to the hub (model_
 config_files     what such folders say of the model; tokenizer_files: their tokenizer; both ways
 """
 
+from gptlib.errors import PretrainedError
 from gptlib.pretrained.config_files import read_config
 from gptlib.pretrained.export import export_model
 from gptlib.pretrained.weights import (
@@ -22,6 +23,7 @@ from gptlib.pretrained.weights import (
 __all__ = [
     "BUFFER",
     "HEAD",
+    "PretrainedError",
     "check_tensors",
     "check_tied",
     "export_model",

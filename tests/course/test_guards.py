@@ -44,8 +44,7 @@ def test_a_notebook_imports_from_few_modules_of_the_package_in_one_cell(path):
     cells = [cell for cell in read_notebook(path).cells if cell.cell_type == "code"]
     found = [set(re.findall(r"(?m)^from (gptlib[\w.]*) import", cell.source)) for cell in cells]
     (modules,) = filter(None, found)
-    allowed = 11 if path.stem == "08_openai_weights" else 8  # it goes through the whole package
-    assert len(modules) <= allowed
+    assert len(modules) <= 8
 
 
 @each_notebook
