@@ -57,3 +57,11 @@ def test_a_drawing_without_a_text_alternative_is_refused(
     )
     with pytest.raises(CourseError, match=r"bare\.svg has no <desc>"):
         drawing("bare")
+
+
+def test_the_text_alternative_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawings, "ASSETS", tmp_path)
+    (tmp_path / "two.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg"><title>t</title><desc>one\n  two</desc></svg>'
+    )
+    assert repr(drawing("two")) == "one two"

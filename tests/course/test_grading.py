@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from course_notebooks import SOLUTIONS, code, notebook, planted, solution, write
+from course_notebooks import SOLUTIONS, code, notebook, planted, solution, until, write
 from planted_exercises import EXERCISES
 
 from gptcourse.errors import CourseError
@@ -412,13 +412,6 @@ def test_a_process_that_is_killed_ends_the_question(course_folder):
     assert found == [([], "ended the process (exit code -9)")] and not work.parent.exists()
 
 
-def until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 KILLED = """
 import os, psutil, sys, test_grading, threading
 question = test_grading.ENDLESS, test_grading.Limits(60), "planted_exercises"
@@ -436,7 +429,7 @@ def test_a_process_ends_when_the_grader_is_gone(course_folder):
     }
     done = subprocess.run([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, env=variables)
     pid = int(done.stdout)
-    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", 20)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
 
 
 INTERRUPTED = """
