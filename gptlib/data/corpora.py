@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from gptlib import environment
+from gptlib.config import did_you_mean
 from gptlib.data import hub
 from gptlib.data.readers import check_text, stream_documents
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
@@ -164,11 +165,21 @@ def find_file(name: str, separator: str | None) -> CorpusSpec:
             fallback=None,
         )
     wrong = f"no corpus '{name}', and no file or folder of that name"
+    if "/" in name or "\\" in name or path.suffix:  # it can only be meant as a path
+        wrong = f"no file or folder {name}"
     raise CorpusError(
         f"{wrong if name.strip() else 'the corpus has an empty name'}: give one of "
         f"{', '.join(CORPORA)}, {hub.ADDRESS}, or the path of a .txt, .jsonl or .parquet file or "
-        f"of a folder of these"
+        f"of a folder of these{did_you_mean(name, [*CORPORA, *beside(path)])}"
     )
+
+
+def beside(path: Path) -> list[str]:
+    """The paths that stand where this one should, as they would be typed."""
+    try:
+        return [str(path.with_name(other.name)) for other in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return []
 
 
 def file_name(address: str) -> str:
