@@ -80,10 +80,6 @@ class CorpusSpec:
             raise CorpusError(f"documents is {documents}: read at least 1, or leave it out for all")
         return islice(stream_hub(self) if self.repository else self.read(), documents)
 
-    def __str__(self) -> str:
-        """For people: name, source and license."""
-        return f"{self.name}: {self.source} ({self.license})"
-
 
 def load_corpus(
     name: str | Path,
@@ -139,7 +135,7 @@ def find_corpus(
     name = str(name)
     spec = CORPORA.get(name)
     if name.startswith("hub:"):
-        spec = CorpusSpec(file_name(name.removeprefix("hub:")), **hub.parse_address(name))
+        spec = CorpusSpec(hub.file_name(name.removeprefix("hub:")), **hub.parse_address(name))
     if language is not None:
         if name != "wikipedia" or not re.fullmatch(r"[a-z][a-z0-9-]*", language):
             raise CorpusError(
@@ -180,11 +176,6 @@ def beside(path: Path) -> list[str]:
         return [str(path.with_name(other.name)) for other in path.parent.iterdir()]
     except (OSError, ValueError):
         return []
-
-
-def file_name(address: str) -> str:
-    """The address as a name that any file system takes."""
-    return re.sub(r"[^\w.-]+", "--", address).strip("-.")
 
 
 def stream_hub(spec: CorpusSpec, whole: bool = False) -> Iterator[str]:
@@ -229,7 +220,7 @@ def read_hub(spec: CorpusSpec, documents: int | None) -> list[str]:
         return list(stream_hub(spec, whole=True))
     parts = [spec.repository, spec.config, spec.split, spec.column, documents]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    name = f"{file_name(spec.repository)}-{documents}-{digest[:12]}.jsonl"
+    name = f"{hub.file_name(spec.repository)}-{documents}-{digest[:12]}.jsonl"
     path = environment.data_folder() / "hub" / name
     if not path.is_file():
         with atomic_write(path, "w") as file:
