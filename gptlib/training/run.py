@@ -123,7 +123,7 @@ class Run:
             with atomic_write(folder / SETTINGS, "w") as file:
                 file.write(to_toml(self.config))
         self.log = MetricsLog(folder, rows)
-        if not found:
+        if not rows:
             self.log.add(**info, fingerprints=self.fingerprints)
         return self.saved_step
 
@@ -144,7 +144,8 @@ class Run:
         check_same(folder, "model", shape.to_dict(), self.model.config.to_dict())
         check_same(folder, "training", before.to_dict(), training)
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
-        rows = read_metrics(folder)[: state["metrics_rows"]]
+        there = (folder / FILE_NAME).exists()  # a lost file costs the curves, not the run
+        rows = read_metrics(folder)[: state["metrics_rows"]] if there else []
         if len(rows) < state["metrics_rows"]:
             warnings.warn(f"{folder}: {FILE_NAME} has lost rows: curves have a gap", stacklevel=2)
         then = state["environment"]
