@@ -1,4 +1,4 @@
-"""How surprised a model is: the loss on held-out windows, and bits per byte of any text."""
+"""Validation loss on held-out windows, and bits per byte of any text: a model's surprise."""
 
 import math
 from collections.abc import Iterable

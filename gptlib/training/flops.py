@@ -26,7 +26,6 @@ from gptlib.training.distributed import world_size
 if sys.platform != "win32":
     import resource
 
-BACKWARD = 2  # a product's backward is two such products: for its input and for its weight
 STATUS = Path("/proc/self/status")  # Linux alone has it
 
 

@@ -214,6 +214,19 @@ def test_metrics_are_never_worth_more_than_a_checkpoint(tmp_path, damage):
         assert file.with_suffix(".damaged").read_text() == before
 
 
+def test_a_deleted_metrics_file_costs_the_curves_not_the_run(tmp_path):
+    expected = trainer(None)
+    expected.train()
+    trainer(tmp_path / "run").train(until=5)
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    resumed = trainer(tmp_path / "run")
+    with pytest.warns(UserWarning, match="has lost rows"):
+        rows = resumed.train(resume=True)
+    assert equal(digest(resumed), digest(expected))
+    assert "model" in rows[0]
+    assert read_metrics(tmp_path / "run") == rows
+
+
 def test_resuming_a_finished_run_gives_its_rows(tmp_path):
     rows = trainer(tmp_path / "run").train()
     assert trainer(tmp_path / "run").train(resume=True) == rows
