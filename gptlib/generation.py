@@ -89,8 +89,10 @@ def check_sampling(
         raise ConfigError(f"top_k is {top_k}: keep at least 1 token, or leave it out")
     if top_p is not None and not 0 < top_p <= 1:
         raise ConfigError(f"top_p is {top_p}: it must lie in (0, 1], or be left out")
-    if not 0 < repetition_penalty < float("inf"):
-        raise ConfigError(f"repetition_penalty is {repetition_penalty}: use 1 (none) or above")
+    if not 1e-6 <= repetition_penalty <= 1e6:  # beyond, logits overflow
+        raise ConfigError(
+            f"repetition_penalty is {repetition_penalty}: use 1 (none), or above up to 1,000,000"
+        )
 
 
 def context_window(ids: Tensor, context_length: int) -> Tensor:

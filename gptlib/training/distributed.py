@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from gptlib.errors import ConfigError
 from gptlib.model import GPT
 
 PATIENCE = datetime.timedelta(minutes=30)  # the first process may be validating meanwhile
@@ -52,6 +53,25 @@ def barrier() -> None:
     """Go on only when every process has come this far."""
     if dist.is_initialized():
         dist.barrier()
+
+
+def check_agreement(facts: dict[str, object]) -> None:
+    """Refuse to begin where processes would train different things; each one says the same line.
+
+    Raises:
+        ConfigError: names the first fact in which a process differs from the first one.
+    """
+    if world_size() == 1:
+        return
+    everyone: list[dict[str, object]] = [{}] * world_size()
+    dist.all_gather_object(everyone, facts)
+    for name, value in everyone[0].items():
+        for number, others in enumerate(everyone):
+            if others[name] != value:
+                raise ConfigError(
+                    f"{name} is {value} in process 0 and {others[name]} in process {number}: start "
+                    f"all with the same command, text, weights and copy of the run's folder"
+                )
 
 
 def all_reduce_mean(value: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """A run's folder: one process at a time, its metrics, and checkpoints to go on from."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -75,6 +76,17 @@ class Run:
         self.log = MetricsLog(None)
         self.saved_step = 0
         self.saved_at, self.save_seconds = time.monotonic(), 0.0  # of the last checkpoint
+        distributed.check_agreement(self.facts())
+
+    def facts(self) -> dict[str, Any]:
+        """All that processes which train together have in common."""
+        records = {"model": self.model.config.to_dict(), "training": self.config.to_dict()}
+        return {
+            **{f"{of} {name}": value for of in records for name, value in records[of].items()},
+            **{f"the fingerprint of {of}": value for of, value in self.fingerprints.items()},
+            "the step": self.saved_step,
+            "the hash of the parameters": weights_hash(self.model),
+        }
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -115,7 +127,7 @@ class Run:
                 f"or give another folder"
             )
         rows = self.restore(self.folder) if self.folder and found else []
-        distributed.barrier()  # nobody writes before everybody has read
+        distributed.check_agreement(self.facts())  # nobody writes before everybody has read
         folder = self.folder if distributed.rank() == 0 else None
         if folder:
             if self.tokenizer and not found:
@@ -141,6 +153,11 @@ class Run:
         before = TrainingConfig.from_dict(state["training"])
         if self.config.extends(before):
             training |= {"steps": before.steps, "schedule_steps": before.schedule_steps}
+        if (
+            self.config.batch_size * self.config.accumulation
+            == before.batch_size * before.accumulation
+        ):
+            training |= {"batch_size": before.batch_size, "accumulation": before.accumulation}
         check_same(folder, "model", shape.to_dict(), self.model.config.to_dict())
         check_same(folder, "training", before.to_dict(), training)
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
@@ -214,6 +231,15 @@ def intact_rows(file: Path) -> list[Row]:
         with suppress(FileNotFoundError):
             file.replace(file.with_suffix(".damaged"))
         return []
+
+
+def weights_hash(model: GPT) -> str:
+    """A sha256 of all parameters; nothing where only one process would look at it."""
+    digest = hashlib.sha256()
+    if distributed.world_size() > 1:
+        for parameter in model.parameters():
+            digest.update(parameter.detach().cpu().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:

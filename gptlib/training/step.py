@@ -112,9 +112,9 @@ def training_step(
     Raises:
         TrainingDiverged: loss or gradient is not finite; the parameters are as they were.
     """
-    device, n = next(model.parameters()).device, len(micro_batches)
+    total = next(model.parameters()).new_zeros(())  # where and in what the model computes
+    device, n = total.device, len(micro_batches)
     precision = precision or Precision("float32", device)
-    total = torch.zeros((), device=device)
     optimizer.zero_grad()
     for number, (x, y) in enumerate(micro_batches):
         if seeds:
@@ -177,12 +177,14 @@ def explained(
 
 
 def smaller_step(config: TrainingConfig, context_length: int) -> str:
-    """Settings that need about half the memory for activations."""
-    if config.batch_size > 1:
-        return (
-            f"--batch-size {-(-config.batch_size // 2)} --accumulation {config.accumulation * 2} "
-            f"takes steps of the same size with half of them at a time"
-        )
+    """Settings that need less memory for activations; those of a smaller batch suit a resume."""
+    B = config.batch_size
+    if B > 1:
+        parts = next(factor for factor in range(2, B + 1) if B % factor == 0)
+        words = f"--batch-size {B // parts} --accumulation {config.accumulation * parts}"
+        if config.evaluate_batches:
+            words += f" --evaluate-batches {config.evaluate_batches * parts}"
+        return f"{words} takes steps of the same size, with --resume too, and fewer at a time"
     return (
         f"a batch cannot be smaller, so halve the context (--context-length "
         f"{max(1, context_length // 2)}) or take a smaller model (--model)"

@@ -84,12 +84,12 @@ class Trainer:
         if config.compile:
             for block in model.blocks:
                 block.compile()  # each in place: parameters keep their names
-        self.network = distributed.wrap_model(model)
         self.run_info = run_info(
             model, config, self.precision.dtype, train.context_length, corpus, tokenizer
         )
         kept = model, self.optimizer, self.precision  # in every checkpoint
         self.run = Run(run_folder, *kept, config, [train, validation], tokenizer)
+        self.network = distributed.wrap_model(model)
         self.step = self.resumed_step = 0  # updates done: in all, and by earlier sessions
 
     def train(

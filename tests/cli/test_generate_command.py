@@ -106,6 +106,7 @@ def test_each_text_ends_at_its_own_end_of_text(gptlib, tokenizer):
     ("options", "words"),
     [
         (["--repetition-penalty", 0], "repetition_penalty is 0.0"),
+        (["--repetition-penalty", 1e-300], "repetition_penalty is 1e-300"),
         (["--stream", "--json"], "leave out --json and --num-return"),
         (["--num-return-sequences", 3_000_000_000], "3,000,000,000 sequences at a time need"),
     ],

@@ -21,9 +21,9 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
-def two_processes(folder, kill_at=-1):
-    """Train with two processes; return the exit code and the errors."""
-    command = [sys.executable, *TORCHRUN, "--nproc-per-node=2", SCRIPT, folder, kill_at]
+def two_processes(folder, task=-1):
+    """What two processes do; return the exit code and the errors."""
+    command = [sys.executable, *TORCHRUN, "--nproc-per-node=2", SCRIPT, folder, task]
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, timeout=120
     )
@@ -64,7 +64,7 @@ def test_a_checkpoint_of_two_processes_goes_on_with_one(alone, together, tmp_pat
 
 def test_when_one_process_is_killed_the_other_ends_and_a_fresh_start_resumes(together, tmp_path):
     folder = tmp_path / "run"
-    exit_code, errors = two_processes(folder, kill_at=12)
+    exit_code, errors = two_processes(folder, 12)
     assert exit_code != 0 and "Signal 9" in errors
     killed = Path(f"{folder}-killed").stat().st_mtime
     assert time.time() - killed < 10  # the group's own patience is 30 minutes
@@ -76,6 +76,19 @@ def test_when_one_process_is_killed_the_other_ends_and_a_fresh_start_resumes(tog
         assert all(torch.equal(mine[file][name], whole[file][name]) for name in whole[file])
     losses = [curve(read_metrics(run), "loss")[1] for run in (folder, together)]
     assert losses[0] == losses[1]
+
+
+def test_processes_that_differ_are_refused_before_the_first_step(together, tmp_path):
+    shutil.copytree(together, tmp_path / "run")
+    exit_code, errors = two_processes(tmp_path / "run", "differ")
+    assert exit_code == 0, errors
+    for line in (
+        "settings: training learning_rate is 0.01 in process 0 and 0.001 in process 1: start all",
+        "text: the fingerprint of data is ",
+        "weights: the hash of the parameters is ",
+        "copy: the step is 20 in process 0 and 0 in process 1",
+    ):
+        assert errors.count(line) == 2  # each process says it
 
 
 def test_micro_batches_that_cannot_be_shared_are_refused(monkeypatch):

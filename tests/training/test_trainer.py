@@ -1,5 +1,6 @@
 """The trainer: it goes on as if it had never stopped, and looking at a run changes nothing."""
 
+import dataclasses
 import json
 import math
 
@@ -227,6 +228,22 @@ def test_a_deleted_metrics_file_costs_the_curves_not_the_run(tmp_path):
     assert read_metrics(tmp_path / "run") == rows
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+def test_another_cut_of_the_same_windows_goes_on_with_the_same_curve(tmp_path, dtype, tolerance):
+    def run(folder=None, **cut):
+        model = GPT(dataclasses.replace(TINY, dropout=0.0), seed=1).to(dtype)
+        return trainer(folder, model, evaluate_batches=0, **cut)
+
+    rows = run().train()
+    run(tmp_path).train(until=5)
+    resumed = run(tmp_path, batch_size=2, accumulation=2).train(resume=True)
+    assert losses(resumed) == pytest.approx(losses(rows), rel=tolerance)
+    seen = curve(resumed, "validation_loss")[1]
+    assert seen == pytest.approx(curve(rows, "validation_loss")[1], rel=tolerance)
+    with pytest.raises(CheckpointError, match="batch_size was 2, now 3"):
+        run(tmp_path, batch_size=3, accumulation=2).train(resume=True)
+
+
 def test_resuming_a_finished_run_gives_its_rows(tmp_path):
     rows = trainer(tmp_path / "run").train()
     assert trainer(tmp_path / "run").train(resume=True) == rows
@@ -379,7 +396,7 @@ def test_out_of_memory_is_advice_with_numbers_and_the_checkpoint_stands(
         trained.train()
     assert str(caught.value) == (
         "step 7 ran out of memory with 4 windows of 8 tokens at a time: --batch-size 2 "
-        "--accumulation 4 takes steps of the same size with half of them at a time; "
+        "--accumulation 4 takes steps of the same size, with --resume too, and fewer at a time; "
         "the checkpoint of step 5 is intact"
     )
     assert load_checkpoint(tmp_path / "run").state["step"] == 5
