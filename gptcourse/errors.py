@@ -4,8 +4,4 @@ from gptlib.errors import GPTLibError
 
 
 class CourseError(GPTLibError):
-    """A notebook, an exercise or a submission is not as the course needs it."""
-
-
-class PackagesMissing(GPTLibError):
-    """Packages that are needed, not here, and could not be installed."""
+    """A notebook, an exercise, a submission or this machine is not as the course needs it."""

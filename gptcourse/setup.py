@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gptcourse import paths
-from gptcourse.errors import PackagesMissing
+from gptcourse.errors import CourseError
 
 NEVER = ("torch", "numpy", "ipython")
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--retries=1"]
@@ -96,14 +96,14 @@ def install_missing(root: Path = paths.REPOSITORY) -> None:
 
     With pip, from ``wheels/`` beside the package where there is one. Every package that gptlib
     needs is imported under the name by which it is installed. A torch, numpy or IPython that is
-    too old is named and stays. Raises PackagesMissing with the way out when pip fails, or when
+    too old is named and stays. Raises CourseError with the way out when pip fails, or when
     one of these three is missing.
     """
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     declared = {name_of(line): line for line in tomllib.loads(text)["project"]["dependencies"]}
     missing = [name for name in declared if find_spec(name) is None]
     if refused := ", ".join(name for name in missing if name in NEVER):
-        raise PackagesMissing(
+        raise CourseError(
             f"{refused} is missing from this Python ({sys.executable}): run pip install -r "
             "requirements.txt in the course's folder, then restart the kernel"
         )
@@ -126,7 +126,7 @@ def install_missing(root: Path = paths.REPOSITORY) -> None:
     importlib.invalidate_caches()
     if done.returncode:
         last = (done.stderr.strip() or "pip said nothing").splitlines()[-1]
-        raise PackagesMissing(
+        raise CourseError(
             f"could not install {names}: switch the internet on (Kaggle: Settings → Internet) or "
             f"put their wheels into {wheels} ({last})"
         )

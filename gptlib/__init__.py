@@ -24,8 +24,18 @@ __version__ = "0.1.0"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+# What programs use most: from gptlib import GPT, GPTConfig
+FACE = {
+    "environment": "setup",
+    "config": "SIZES GPTConfig TrainingConfig",
+    "model": "GPT",
+    "training.trainer": "Trainer",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import :func:`gptlib.setup` on first use: it needs torch, which takes seconds to load."""
-    if name == "setup":
-        return import_module("gptlib.environment").setup
+    """Import a name of `FACE` on first use: most files need torch, which takes seconds to load."""
+    for file, names in FACE.items():
+        if name in names.split():
+            return getattr(import_module(f"gptlib.{file}"), name)
     raise AttributeError(f"module 'gptlib' has no attribute {name!r}")

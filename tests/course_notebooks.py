@@ -1,4 +1,6 @@
-"""Small notebooks for the tests of the course's own tools."""
+"""Small notebooks for the tests of the course's own tools, and what these tests share."""
+
+import time
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -58,3 +60,16 @@ def planted(**changed):
         cells += [new_markdown_cell(heading), new_markdown_cell("\n\n".join(3 * [hint]))]
         cells.append(code(changed.get(name, solution(name)), ["solution"]))
     return cells
+
+
+def everything(folder):
+    """Return what every file below a folder holds."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def until(condition, seconds=30):
+    """Wait for a condition, and fail when it does not come."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.05)

@@ -6,6 +6,7 @@ import sys
 import floors
 import pytest
 
+import gptlib
 from gptcourse import paths
 
 LATE = "import sys; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
@@ -111,3 +112,8 @@ def test_help_loads_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0 and "--steps N" in done.stdout
+
+
+@pytest.mark.parametrize("name", " ".join(gptlib.FACE.values()).split())
+def test_every_name_of_the_face_of_the_package_is_there(name):
+    assert getattr(gptlib, name) is not None

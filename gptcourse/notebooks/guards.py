@@ -2,12 +2,10 @@
 
 import ast
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.notebooks.cells import (
     METADATA,
@@ -23,7 +21,7 @@ from gptcourse.notebooks.cells import (
     plain_python,
     read_notebook,
 )
-from gptcourse.notebooks.in_step import quotes, refresh_notebook
+from gptcourse.notebooks.in_step import refresh_notebook
 from gptcourse.setup import setup_cell
 
 LARGEST = 500_000  # bytes: a notebook opens at once on a slow connection
@@ -45,16 +43,12 @@ def complaints(path: Path) -> list[str]:
     found = [line for guard in GUARDS for line in guard(notebook)]
     if path.stat().st_size > LARGEST:
         found.append(f"{path.stat().st_size:,} bytes, {LARGEST:,} allowed: draw smaller figures")
-    return found + out_of_step(notebook, path.stem)
-
-
-def out_of_step(notebook: Notebook, name: str, root: Path = paths.REPOSITORY) -> list[str]:
-    """In-step cells and links say what the package says; ``notebook`` is brought into step."""
-    try:
-        difference = refresh_notebook(notebook, name, root)
+    try:  # in-step cells and links say what the package says
+        if difference := refresh_notebook(notebook, path.stem):
+            found.append(f"run python -m gptcourse refresh:\n{difference}")
     except CourseError as problem:
-        return [str(problem)]
-    return [f"run python -m gptcourse refresh:\n{difference}"] if difference else []
+        found.append(str(problem))
+    return found
 
 
 def executed(notebook: Notebook) -> Iterator[str]:
@@ -137,17 +131,6 @@ def described_figures(notebook: Notebook) -> Iterator[str]:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}) and "image/png" not in output.metadata:
                 yield f"cell {number} draws a figure: begin the cell below with its *caption.*"
-
-
-def quoted_twice(notebooks: Iterable[Path]) -> list[str]:
-    """Return the definitions that more than one cell quotes: each has one place in the course."""
-    counts = Counter(
-        f"{file}: {name}"
-        for path in notebooks
-        for file, names in quotes(read_notebook(path), path.stem)
-        for name in names
-    )
-    return sorted(entry for entry, count in counts.items() if count > 1)
 
 
 class Section(NamedTuple):

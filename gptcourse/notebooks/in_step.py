@@ -7,7 +7,6 @@ tag a cell, write ``def name(): pass`` below the file, and refresh.
 
 import ast
 import difflib
-from collections.abc import Iterator
 from pathlib import Path
 
 from gptcourse import paths
@@ -66,13 +65,6 @@ def refresh_notebook(
             have, cell.source = cell.source.splitlines(), due
             differences += [*difflib.unified_diff(have, due.splitlines(), *sides, lineterm=""), ""]
     return "\n".join(differences)
-
-
-def quotes(notebook: Notebook, name: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield what each in-step cell of a notebook quotes: a file, and the names in it."""
-    for number, cell in enumerate(notebook.cells, 1):
-        if has_tag(cell, "in-step"):
-            yield quoted(cell, f"{name}.ipynb, cell {number}")
 
 
 def quoted(cell: Cell, where: str) -> tuple[str, list[str]]:

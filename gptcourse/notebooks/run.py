@@ -47,11 +47,6 @@ class Result(NamedTuple):
     seconds: float
     problem: str = ""  # empty when every cell ran
 
-    @property
-    def passed(self) -> bool:
-        """Whether every cell ran."""
-        return not self.problem
-
 
 def run_course(
     wanted: list[str],
@@ -63,7 +58,7 @@ def run_course(
 
     Without ``real`` they run as the tests run them: bundled texts, small models, CPU. With it:
     the real texts, at the size that fits this machine. A notebook that fails does not stop the
-    others; the caller reads ``passed``. Ctrl-C stops the kernel, tells what ran, and passes on.
+    others; the caller reads ``problem``. Ctrl-C stops the kernel, tells what ran, and passes on.
     """
     runs = gptlib.environment.runs_folder().resolve()
     chosen, folder = find_notebooks(wanted, notebooks), runs / "course"
@@ -128,7 +123,7 @@ def summary(results: list[Result]) -> str:
     for name, cells, seconds, problem in results:
         verdict = "FAILED" if problem else "passed"
         lines.append(f"{name:<{width}}  {cells:>5}  {seconds:>7.1f}  {verdict}")
-    lines += [f"{result.name}, {result.problem}" for result in results if not result.passed]
+    lines += [f"{result.name}, {result.problem}" for result in results if result.problem]
     return "\n".join(lines)
 
 

@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from gptlib.config import SIZES, did_you_mean
-from gptlib.data.corpora import CORPORA, Corpus, CorpusSpec, find_corpus, load_corpus
-from gptlib.data.hub import ADDRESS
+from gptlib.data.corpora import (
+    CORPORA,
+    Corpus,
+    CorpusSpec,
+    beside,
+    find_corpus,
+    find_file,
+    load_corpus,
+)
 from gptlib.environment import choose_device
 from gptlib.errors import CheckpointError, ConfigError, CorpusError
 from gptlib.model import GPT
@@ -64,12 +71,8 @@ def find_text(name: str, separator: str | None = None, language: str | None = No
 def check_text(name: str, separator: str | None) -> str | None:
     """Refuse a name that no text has; returns the separator as it was meant."""
     path = Path(name)
-    if name.strip() and not (name in CORPORA or name == "-" or name[:4] == "hub:" or path.exists()):
-        hint = did_you_mean(name, [*CORPORA, *beside(path)])
-        wrong = f"no corpus '{name}', and no file or folder of that name"
-        what = f"no file or folder {name}" if is_path(name) else wrong
-        known = ", ".join([*CORPORA, ADDRESS])
-        raise CorpusError(f"{what}: give one of {known}, a path, or - for standard input{hint}")
+    if name != "-" and name not in CORPORA and not name.startswith("hub:"):
+        find_file(name, None)  # or what is said of the separator would hide the wrong name
     if separator is None:
         return None
     if not separator or not (name == "-" or path.is_dir() or path.suffix.lower() == ".txt"):
@@ -185,19 +188,6 @@ def refuse_choice(folder: str, **choice: Any) -> None:
     """Refuse options that choose of a text where a prepared folder stands in its place."""
     if given := [f"--{name}" for name, value in choice.items() if value is not None]:
         raise ConfigError(f"{folder} is a prepared folder, read whole: leave {given[0]} out")
-
-
-def is_path(name: str) -> bool:
-    """Whether this can only be meant as the path of a file or folder."""
-    return "/" in name or "\\" in name or bool(Path(name).suffix)
-
-
-def beside(path: Path) -> list[str]:
-    """The paths that stand where this one should, as they would be typed."""
-    try:
-        return [str(path.with_name(other.name)) for other in path.parent.iterdir()]
-    except (OSError, ValueError):
-        return []
 
 
 def quoted(path: str | Path) -> str:

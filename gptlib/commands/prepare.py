@@ -69,7 +69,7 @@ def prepare(
     chosen = vocab_size if vocab_size is not None else load_tokenizer(tokenizer or "gpt2")
     check_choices(chosen, splitting["n_shards"], splitting["drop_shared"])
     spec = find_text(text, separator, language)
-    splitting["source"] = str(spec)
+    splitting["source"] = f"{spec.name}: {spec.source} ({spec.license})"
     index, report = prepare_documents(spec.stream(documents), out, chosen, cleaner, **splitting)
     if cleaner:
         print(cleaner.report.table(), end="\n\n")

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from gptlib import environment
+from gptlib.config import did_you_mean
 from gptlib.data import hub
 from gptlib.data.readers import check_text, stream_documents
 from gptlib.errors import CorpusError, CorpusUnavailable, DownloadError
@@ -79,10 +80,6 @@ class CorpusSpec:
             raise CorpusError(f"documents is {documents}: read at least 1, or leave it out for all")
         return islice(stream_hub(self) if self.repository else self.read(), documents)
 
-    def __str__(self) -> str:
-        """For people: name, source and license."""
-        return f"{self.name}: {self.source} ({self.license})"
-
 
 def load_corpus(
     name: str | Path,
@@ -138,7 +135,7 @@ def find_corpus(
     name = str(name)
     spec = CORPORA.get(name)
     if name.startswith("hub:"):
-        spec = CorpusSpec(file_name(name.removeprefix("hub:")), **hub.parse_address(name))
+        spec = CorpusSpec(hub.file_name(name.removeprefix("hub:")), **hub.parse_address(name))
     if language is not None:
         if name != "wikipedia" or not re.fullmatch(r"[a-z][a-z0-9-]*", language):
             raise CorpusError(
@@ -164,16 +161,21 @@ def find_file(name: str, separator: str | None) -> CorpusSpec:
             fallback=None,
         )
     wrong = f"no corpus '{name}', and no file or folder of that name"
+    if "/" in name or "\\" in name or path.suffix:  # it can only be meant as a path
+        wrong = f"no file or folder {name}"
     raise CorpusError(
         f"{wrong if name.strip() else 'the corpus has an empty name'}: give one of "
         f"{', '.join(CORPORA)}, {hub.ADDRESS}, or the path of a .txt, .jsonl or .parquet file or "
-        f"of a folder of these"
+        f"of a folder of these{did_you_mean(name, [*CORPORA, *beside(path)])}"
     )
 
 
-def file_name(address: str) -> str:
-    """The address as a name that any file system takes."""
-    return re.sub(r"[^\w.-]+", "--", address).strip("-.")
+def beside(path: Path) -> list[str]:
+    """The paths that stand where this one should, as they would be typed."""
+    try:
+        return [str(path.with_name(other.name)) for other in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return []
 
 
 def stream_hub(spec: CorpusSpec, whole: bool = False) -> Iterator[str]:
@@ -218,7 +220,7 @@ def read_hub(spec: CorpusSpec, documents: int | None) -> list[str]:
         return list(stream_hub(spec, whole=True))
     parts = [spec.repository, spec.config, spec.split, spec.column, documents]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    name = f"{file_name(spec.repository)}-{documents}-{digest[:12]}.jsonl"
+    name = f"{hub.file_name(spec.repository)}-{documents}-{digest[:12]}.jsonl"
     path = environment.data_folder() / "hub" / name
     if not path.is_file():
         with atomic_write(path, "w") as file:

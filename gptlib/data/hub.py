@@ -82,6 +82,11 @@ def parse_address(address: str) -> dict[str, Any]:
     return {"repository": repository, **dict(pairs)}
 
 
+def file_name(address: str) -> str:
+    """The address as a name that any file system takes."""
+    return re.sub(r"[^\w.-]+", "--", address).strip("-.")
+
+
 def stream_column(
     repository: str, config: str | None, split: str, column: str, whole: bool
 ) -> Iterator[Any]:

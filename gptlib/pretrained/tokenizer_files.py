@@ -32,8 +32,14 @@ from gptlib.tokenizer import (
     load_tokenizer,
 )
 from gptlib.tokenizer.gpt2 import fastest
-from gptlib.tokenizer.roles import ROLES, ROLES_FILE, read_roles
-from gptlib.tokenizer.vocabulary import Vocabulary, from_unicode
+from gptlib.tokenizer.vocabulary import (
+    ROLES,
+    ROLES_FILE,
+    Vocabulary,
+    from_unicode,
+    read_roles,
+    read_vocabulary,
+)
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 
@@ -63,13 +69,7 @@ Declared = tuple[Path, str, dict[str, Any]]  # a file, its field, the token in i
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, context_length: int) -> None:
-    """Write a tokenizer's files for ``AutoTokenizer``, and its own.
-
-    Args:
-        folder: gets the files.
-        tokenizer: GPT-2's, a trained one or characters.
-        context_length: the most tokens that the model reads.
-    """
+    """Write a tokenizer's files for ``AutoTokenizer``, and its own."""
     tokenizer.save(folder)
     of_id = {token_id: token for token, token_id in tokenizer.special_tokens.items()}
     rust = rust_tokenizer(folder, tokenizer)
@@ -113,24 +113,21 @@ def rust_tokenizer(folder: Path, tokenizer: Tokenizer) -> RustTokenizer:
 
 
 def read_tokenizer(folder: Path) -> Tokenizer | None:
-    """The tokenizer of a Hugging Face folder, the same that ``AutoTokenizer`` would use.
+    """The tokenizer of a folder, with ``AutoTokenizer``'s ids; None if there is none.
 
-    Returns:
-        It, or None if the folder holds none.
-
-    Raises:
-        PretrainedError: it is damaged, or would give other ids; the message names the field.
+    Raises PretrainedError, which names the file or field that is damaged or gives other ids.
     """
     try:
         if (folder / "characters.json").is_file():
             return load_tokenizer(folder)
         parts = read_object(folder / TOKENIZER)
         if (folder / TOKENIZER).is_file():
-            tokenizer = BPETokenizer(*read_vocabulary_of_rust(folder / TOKENIZER, parts))
+            vocabulary = read_vocabulary_of_rust(folder / TOKENIZER, parts)
         elif (folder / "vocab.json").is_file():
-            tokenizer = BPETokenizer.load(folder)
+            vocabulary = read_vocabulary(folder)
         else:
             return None
+        tokenizer = BPETokenizer(*vocabulary)
         tokenizer.roles = read_roles(folder, tokenizer.special_tokens)
         check_added_tokens(folder, parts, tokenizer.special_tokens)
         add_role_ids(folder, tokenizer)

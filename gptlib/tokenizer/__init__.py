@@ -2,7 +2,7 @@
 
 bpe         the algorithm: pieces, training, encoding
 tokenizers  what every tokenizer promises; BPE, and one id per character
-vocabulary  what vocab.json and merges.txt hold, and what is refused of it
+vocabulary  what vocab.json, merges.txt and the roles of tokens hold, and what is refused
 gpt2        GPT-2's own, through tiktoken; ``load_tokenizer``
 """
 

@@ -15,8 +15,7 @@ from gptlib.errors import OutOfPairsWarning, TokenizerError, TokenOutOfRange
 from gptlib.files import atomic_write, write_json
 from gptlib.tokenizer import bpe
 from gptlib.tokenizer import vocabulary as vocab
-from gptlib.tokenizer.roles import ROLES_FILE, read_roles
-from gptlib.tokenizer.vocabulary import BytePair
+from gptlib.tokenizer.vocabulary import ROLES_FILE, BytePair, read_roles
 
 END_OF_TEXT = "<|endoftext|>"
 REMEMBERED = 1 << 16  # pieces whose ids are kept: some 15 MB, and most of a language's words

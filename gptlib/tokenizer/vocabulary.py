@@ -1,4 +1,4 @@
-"""What the files of a vocabulary hold, and what is refused of it.
+"""What the files of a tokenizer hold, and what is refused of them.
 
 Files hold characters, tokens are bytes; so GPT-2 gives each of the 256 bytes a printable
 character of its own. A space is written ``Ġ``, a line end ``Ċ``.
@@ -14,6 +14,10 @@ from gptlib.tokenizer.bpe import Pair
 
 BytePair = tuple[bytes, bytes]
 Vocabulary = tuple[dict[bytes, int], list[BytePair], dict[str, int]]  # ordinary, merges, special
+
+# What a special token is for. GPT-2 has one, ``<|endoftext|>``, for all of it.
+ROLES = ("eos_token", "bos_token", "pad_token", "unk_token")
+ROLES_FILE = "special_tokens_map.json"
 
 BYTES = [bytes([byte]) for byte in range(256)]
 # Printable bytes of Latin-1 stand for themselves (but the space, which parts the two halves of a
@@ -57,11 +61,29 @@ def from_unicode(words: Mapping[str, int], pairs: Iterable[tuple[str, str]]) -> 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
     """Read ``vocab.json`` (spelled token → id) and ``merges.txt`` (pairs of spelled tokens)."""
-    pairs = read_file(folder / "merges.txt", parse_merges)
+    pairs = parse_file(folder / "merges.txt", parse_merges)
     words = read_json(folder / "vocab.json", dict)
     if not all(type(i) is int for i in words.values()):
         raise TokenizerError(f"{folder / 'vocab.json'} holds no ids: save it anew")
     return from_unicode(words, pairs)
+
+
+def read_roles(folder: Path, special_tokens: Mapping[str, int]) -> dict[str, str]:
+    """Role → special token, as Hugging Face's files in a folder say; none where there are none."""
+    roles: dict[str, str] = {}
+    for path in (folder / ROLES_FILE, folder / "tokenizer_config.json"):
+        content = read_json(path, dict) if path.is_file() else {}
+        for role in ROLES:
+            token = content.get(role)
+            token = token.get("content") if isinstance(token, dict) else token
+            if isinstance(token, str) and token in special_tokens:
+                roles[role] = token
+            elif token is not None:
+                raise TokenizerError(
+                    f"{path}: the {role} {token!r} is no special token of this vocabulary: give "
+                    "the files that belong together"
+                )
+    return roles
 
 
 def parse_merges(text: str) -> list[tuple[str, str]]:
@@ -78,13 +100,13 @@ def parse_merges(text: str) -> list[tuple[str, str]]:
 
 def read_json(path: Path, kind: type) -> Any:
     """The value of a tokenizer's JSON file; raises TokenizerError where it is of another kind."""
-    value = read_file(path, json.loads)
+    value = parse_file(path, json.loads)
     if not isinstance(value, kind):
         raise TokenizerError(f"{path} holds no JSON {kind.__name__}: save it anew")
     return value
 
 
-def read_file(path: Path, parse: Callable[[str], Any]) -> Any:
+def parse_file(path: Path, parse: Callable[[str], Any]) -> Any:
     """What a tokenizer's file holds; raises TokenizerError where it cannot be read or parsed."""
     try:
         return parse(path.read_text(encoding="utf-8"))

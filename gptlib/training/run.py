@@ -123,7 +123,7 @@ class Run:
             with atomic_write(folder / SETTINGS, "w") as file:
                 file.write(to_toml(self.config))
         self.log = MetricsLog(folder, rows)
-        if not found:
+        if not rows:
             self.log.add(**info, fingerprints=self.fingerprints)
         return self.saved_step
 
@@ -144,7 +144,7 @@ class Run:
         check_same(folder, "model", shape.to_dict(), self.model.config.to_dict())
         check_same(folder, "training", before.to_dict(), training)
         check_same(folder, "fingerprint of", state["fingerprints"], self.fingerprints)
-        rows = read_metrics(folder)[: state["metrics_rows"]]
+        rows = intact_rows(folder / FILE_NAME)[: state["metrics_rows"]]
         if len(rows) < state["metrics_rows"]:
             warnings.warn(f"{folder}: {FILE_NAME} has lost rows: curves have a gap", stacklevel=2)
         then = state["environment"]
@@ -204,6 +204,16 @@ def remove_leftovers(run_folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
     for left in (*run_folder.glob(".*.part"), *run_folder.glob("tokenizer/.*.part")):
         left.unlink()
+
+
+def intact_rows(file: Path) -> list[Row]:
+    """The rows of a metrics file, none of one that is damaged, which is kept under another name."""
+    try:
+        return read_metrics(file)
+    except CheckpointError:
+        with suppress(FileNotFoundError):
+            file.replace(file.with_suffix(".damaged"))
+        return []
 
 
 def check_same(folder: Path, what: str, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gptlib.config import TrainingConfig
 from gptlib.environment import choose_dtype
 from gptlib.errors import ConfigError, GPTLibError, TrainingDiverged
-from gptlib.training.distributed import all_reduce_mean, no_sync, unwrap_model
+from gptlib.training.distributed import all_reduce_mean, no_sync, rank, unwrap_model
 from gptlib.training.metrics import Row
 from gptlib.training.optimizer import clip_gradients
 
@@ -155,6 +155,8 @@ def explained(
         TrainingDiverged, GPTLibError: in the place of what PyTorch raises.
     """
     kept = f"the checkpoint of step {saved_step} is intact" if saved_step else "none was saved"
+    if rank() > 0:  # only the first one saves
+        kept = "the first process says which checkpoint is intact"
     try:
         yield
     except TrainingDiverged as error:

@@ -148,11 +148,6 @@ def test_on_colab_it_clones_the_tag_once(open_notebook, remote, tmp_path):
         assert gptlib_of(done) == (content / "gptlib-course").resolve()
 
 
-def test_on_kaggle_with_internet_it_clones(open_notebook, remote, tmp_path):
-    done = open_notebook(tmp_path / "working", remote, KAGGLE_KERNEL_RUN_TYPE="Interactive")
-    assert gptlib_of(done) == (tmp_path / "working" / "gptlib-course").resolve()
-
-
 @pytest.mark.parametrize("mount", ["gpt-course", "datasets/someone/gpt-course", "zip/gptlib-main"])
 def test_on_kaggle_without_internet_it_finds_an_attached_data_set(
     open_notebook, course, wheels, tmp_path, mount
@@ -178,22 +173,6 @@ def test_without_internet_and_data_set_it_says_both_ways_out(open_notebook, tmp_
 def test_before_publication_it_says_that_there_is_no_address(open_notebook, tmp_path):
     problem = problem_of(open_notebook(tmp_path / "working", GIT_ALLOW_PROTOCOL="none"))
     assert "OWNER" in problem and "no address yet" in problem
-
-
-def test_packages_that_cannot_be_had_are_one_clear_line(open_notebook, course):
-    problem = problem_of(open_notebook(course / "notebooks", find_wheels=False))
-    assert "could not install platformdirs" in problem and "switch the internet on" in problem
-
-
-def test_torch_is_never_installed(open_notebook, course, fresh):
-    torch = next(fresh.glob("[Ll]ib/**/site-packages/torch.py"))
-    text = torch.read_text()
-    torch.unlink()
-    try:
-        problem = problem_of(open_notebook(course / "notebooks"))
-    finally:
-        torch.write_text(text)
-    assert "torch is missing" in problem and "requirements.txt" in problem
 
 
 def test_it_uses_the_course_that_opened_the_notebook_where_no_checkout_is_near(tmp_path):

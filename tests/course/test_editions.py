@@ -11,7 +11,7 @@ import nbformat
 import planted_exercises
 import pytest
 import torch
-from course_notebooks import code, planted, solution, write
+from course_notebooks import code, everything, planted, solution, write
 from nbformat.v4 import new_markdown_cell
 
 from gptcourse import STORED, paths
@@ -209,10 +209,6 @@ def test_what_holds_no_work_is_renewed(edition, tmp_path, change):
 def learner_works(out):
     path = out / "81_planted.ipynb"
     path.write_text(path.read_text().replace("not done yet", "done"))
-
-
-def everything(out):
-    return {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

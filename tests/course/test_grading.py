@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from course_notebooks import SOLUTIONS, code, notebook, planted, solution, write
+from course_notebooks import SOLUTIONS, code, notebook, planted, solution, until, write
 from planted_exercises import EXERCISES
 
 from gptcourse.errors import CourseError
@@ -36,6 +36,7 @@ PASSED, FAILED, _, _ = State
 STUB = '    raise NotImplementedError("not done yet")'
 BOMB = "    held = []\n    while True:\n        held.append(bytes(150_000_000))"
 FLOOD = 'for _ in range(300):\n    print("x" * 1_000_000)\n\n\n'
+SLEEPER = "import subprocess\nsubprocess.Popen(['sleep', '600.125'])\n\n\n"
 FORGED = """
 import os
 for number in range(3, 20):
@@ -84,7 +85,12 @@ def own(name, body=None, above=""):
 
 # The learner's cells by exercise, the signs of doubled, total and backwards, and what is said.
 PLANTED = {
-    "right": (own("doubled", above=FLOOD), "✓✓✓", {}),
+    "right": (
+        own("doubled", above="display(1)\nget_ipython().magic('x')\n" + FLOOD)
+        | own("total", above="import asyncio\nawait asyncio.sleep(0)\n\n"),
+        "✓✓✓",
+        {},
+    ),
     "half right": (
         {"doubled": "def my_doubled(numbers:\n\ncheck.doubled(my_doubled)"}
         | own("total", STUB)
@@ -96,9 +102,9 @@ PLANTED = {
             "backwards": "expected [3, 2, 1], came 0",
         },
     ),
-    "looping": (
-        own("doubled", "    return [int(half(4 * n)) for n in numbers]")
-        | own("total", "    while True: pass")
+    "holding on": (
+        own("doubled", "    return [int(half(4 * n)) for n in numbers]", SLEEPER)
+        | own("total", "    return sum(range(10**13))")  # no Python runs meanwhile
         | own("backwards", "    return [n // 2 for n in my_doubled(numbers[::-1])]"),
         "✓✗✓",
         {"total": "took longer than 5 seconds"},
@@ -114,34 +120,15 @@ PLANTED = {
             "backwards": "ended the process (exit code 0)",
         },
     ),
-    "holding on": (
-        own("doubled", above="import subprocess\nsubprocess.Popen(['sleep', '600.125'])\n\n\n")
-        | own("total", "    return sum(range(10**13))"),  # no Python runs meanwhile
-        "✓✗✓",
-        {"total": "took longer than 5 seconds"},
-    ),
-    "flooding": (own("doubled", above=FLOODED), "✗✓✓", {"doubled": "ended the process"}),
-    "memory bomb": (
-        own("backwards", BOMB),
-        "✓✓✗",
-        {"backwards": "MemoryError in line 5 of your cell"},
+    "flooding": (
+        own("doubled", above=FLOODED) | own("backwards", BOMB),
+        "✗✓✗",
+        {"doubled": "ended the process", "backwards": "MemoryError in line 5 of your cell"},
     ),
     "tampering": (
-        own("backwards", "    return 0", TAMPER),
-        "✓✓✗",
-        {"backwards": "the check was changed"},
-    ),
-    "spoiling": (
-        own("total", "    raise ValueError", SPOIL),
-        "✓✗✓",
-        {"total": "ValueError in line"},
-    ),
-    "as in a notebook": (
-        own("doubled", above="display(1)\nget_ipython().magic('x')\n\n")
-        | own("total", above="import asyncio\nawait asyncio.sleep(0)\n\n")
-        | {"backwards": "de my_backwards(numbers):\n    return 1"},
-        "✓✓✗",
-        {"backwards": "SyntaxError in line 1 of the cell"},
+        own("total", "    raise ValueError", SPOIL) | own("backwards", "    return 0", TAMPER),
+        "✓✗✗",
+        {"total": "ValueError in line", "backwards": "the check was changed"},
     ),
     "empty": (None, "–––", {"total": "no cell of the notebook defines my_total"}),
 }
@@ -194,7 +181,7 @@ def test_the_results_lie_beside_the_submissions(whole_class):
     )
     assert len(rows) == 3 * len(PLANTED)
     assert list(rows[0]) == ["learner", "notebook", "exercise", "passed", "message"]
-    assert sum(row["passed"] == "yes" for row in rows) == 17
+    assert sum(row["passed"] == "yes" for row in rows) == 7
     assert not any("\n" in row["message"] for row in rows)
     page = (folder.parent / "handed-in-grades/grades.html").read_text("utf-8")
     assert "<h2>tampering</h2>" in page and "the check was changed" in page
@@ -425,13 +412,6 @@ def test_a_process_that_is_killed_ends_the_question(course_folder):
     assert found == [([], "ended the process (exit code -9)")] and not work.parent.exists()
 
 
-def until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 KILLED = """
 import os, psutil, sys, test_grading, threading
 question = test_grading.ENDLESS, test_grading.Limits(60), "planted_exercises"
@@ -449,7 +429,7 @@ def test_a_process_ends_when_the_grader_is_gone(course_folder):
     }
     done = subprocess.run([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, env=variables)
     pid = int(done.stdout)
-    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", 20)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
 
 
 INTERRUPTED = """

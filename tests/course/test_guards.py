@@ -1,6 +1,7 @@
 """What every committed notebook holds to, and a planted fault for each guard."""
 
 import re
+from collections import Counter
 
 import nbconvert
 import nbformat
@@ -13,12 +14,16 @@ from gptcourse import paths
 from gptcourse.errors import CourseError
 from gptcourse.exercises.checks import EXERCISES
 from gptcourse.notebooks import guards
-from gptcourse.notebooks.cells import read_notebook
+from gptcourse.notebooks.cells import code_cells, has_tag, read_notebook
 from gptcourse.notebooks.guards import sections
-from gptcourse.notebooks.in_step import quotes, refresh
+from gptcourse.notebooks.in_step import quoted, refresh
 from gptcourse.notebooks.run import write_pages
 
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+QUOTES = {  # the file and the names of each cell that quotes the package
+    path: [quoted(cell, path.stem) for cell in book.cells if has_tag(cell, "in-step")]
+    for path, book in zip(COMMITTED, map(read_notebook, COMMITTED), strict=True)
+}
 each_notebook = pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 
 
@@ -35,8 +40,7 @@ def test_every_committed_notebook_satisfies_every_guard(path):
 
 @each_notebook
 def test_every_notebook_quotes_the_package(path):
-    quoted = list(quotes(read_notebook(path), path.stem))
-    assert len(quoted) >= 2 and all(file.startswith("gptlib/") for file, _ in quoted)
+    assert len(QUOTES[path]) >= 2 and all(file.startswith("gptlib/") for file, _ in QUOTES[path])
 
 
 @each_notebook
@@ -44,8 +48,7 @@ def test_a_notebook_imports_from_few_modules_of_the_package_in_one_cell(path):
     cells = [cell for cell in read_notebook(path).cells if cell.cell_type == "code"]
     found = [set(re.findall(r"(?m)^from (gptlib[\w.]*) import", cell.source)) for cell in cells]
     (modules,) = filter(None, found)
-    allowed = 11 if path.stem == "08_openai_weights" else 8  # it goes through the whole package
-    assert len(modules) <= allowed
+    assert len(modules) <= 8
 
 
 @each_notebook
@@ -57,25 +60,21 @@ def test_a_committed_notebook_converts_to_a_python_file(path):
 
 @each_notebook
 def test_every_picture_of_a_page_has_a_text_alternative(path, tmp_path):
-    write_pages(read_notebook(path), path.stem, tmp_path)
+    book = read_notebook(path)
+    pictures = sum("image/" in str(output) for cell in code_cells(book) for output in cell.outputs)
+    for cell in code_cells(book):
+        cell.source = ""  # highlighting code would take most of the time
+    write_pages(book, path.stem, tmp_path)
     page = BeautifulSoup((tmp_path / f"{path.stem}.html").read_text("utf-8"), "html.parser")
     said = [picture.get("alt", "") for picture in page.select("img")]
-    assert len(said) >= 4 and all(len(words.split()) >= 10 for words in said)
+    assert len(said) >= max(4, pictures) and all(len(words.split()) >= 10 for words in said)
     assert not [words for words in said if "No description" in words or "<Figure" in words]
 
 
-def test_each_definition_is_quoted_in_one_notebook_only():
-    fail_with(guards.quoted_twice(COMMITTED))
-
-
-def test_a_definition_quoted_twice_is_found(tmp_path):
-    def quoting(file, *names):
-        lines = [f"# {file}", *(f"def {name}(): pass" for name in names)]
-        return code("\n".join(lines), ["in-step"])
-
-    one = write(tmp_path / "01_one.ipynb", quoting("a.py", "f", "g"))
-    two = write(tmp_path / "02_two.ipynb", quoting("a.py", "g"), quoting("b.py", "f"))
-    assert guards.quoted_twice([one, two]) == ["a.py: g"]
+def test_each_definition_is_quoted_in_one_place_of_the_course():
+    quotes = [quote for path in COMMITTED for quote in QUOTES[path]]
+    counts = Counter(f"{file}: {name}" for file, names in quotes for name in names)
+    fail_with([entry for entry, count in counts.items() if count > 1])
 
 
 @pytest.fixture
@@ -194,17 +193,6 @@ def test_a_figures_caption_is_its_text_alternative_as_nbconvert_reads_it():
     book = notebook(figure(), new_markdown_cell(below))
     metadata = book.cells[2].outputs[0].metadata
     assert metadata == {"image/png": {"alt": "Read x of The Verdict in the middle (a. b)."}}
-
-
-@pytest.mark.parametrize(("old", "new"), [("available()", "built()"), ("# The floor", "# A floor")])
-def test_a_changed_package_definition_or_comment_is_found(tmp_path, old, new):
-    source = "def f():\n    # The floor\n    return available()\n"
-    (tmp_path / "part.py").write_text(source)
-    book = notebook(code("# part.py\n" + source.rstrip(), ["in-step"]))
-    assert guards.out_of_step(book, "81_title", tmp_path) == []
-    (tmp_path / "part.py").write_text(source.replace(old, new))
-    (complaint,) = guards.out_of_step(book, "81_title", tmp_path)
-    assert "gptcourse refresh" in complaint and new in complaint
 
 
 JUPYTERS = {  # what JupyterLab writes into a notebook that was opened and looked at

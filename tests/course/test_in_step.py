@@ -4,7 +4,7 @@ import ast
 
 import nbformat
 import pytest
-from course_notebooks import code, notebook, write
+from course_notebooks import code, everything, notebook, write
 
 from gptcourse import paths
 from gptcourse.cli import publish
@@ -196,10 +196,6 @@ def checkout(tmp_path):
     )
     write(tmp_path / "notebooks" / "81_title.ipynb", code("pass"))
     return tmp_path
-
-
-def everything(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_without_an_address_a_notebook_has_no_links():

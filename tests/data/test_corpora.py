@@ -97,7 +97,9 @@ def test_bundled_texts_stand_in_outright(asked, monkeypatch, capsys):
 
 def test_an_unknown_name_lists_the_known_ones_before_a_document_is_asked_for():
     unknown = "no corpus '{}', and no file or folder of that name: give one of the-verdict, "
-    words = {name: unknown.format(name) for name in ("the-veredict", "gone.txt")}
+    near = r".*; did you mean 'the-verdict'\?$"
+    words = {"the-veredict": unknown.format("the-veredict") + near}
+    words["gone.txt"] = "no file or folder gone.txt: give one of the-verdict, "
     words[""] = "the corpus has an empty name: give one of the-verdict, "
     for name, said in words.items():
         for read in (load_corpus, stream_corpus):

@@ -187,12 +187,31 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path / "run").state["best_step"] == 4
 
 
-def test_metrics_that_lost_rows_are_a_warning(tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_text("".join(file.read_text().splitlines(keepends=True)[:-2])),
+        lambda file: file.write_text(""),
+        lambda file: file.write_text("{\n" + file.read_text()),
+        lambda file: file.unlink(),
+    ],
+)
+def test_metrics_are_never_worth_more_than_a_checkpoint(tmp_path, damage):
+    whole, file = trainer(tmp_path / "whole"), tmp_path / "run" / "metrics.jsonl"
+    rows = whole.train()
     trainer(tmp_path / "run").train(until=5)
-    file = tmp_path / "run" / "metrics.jsonl"
-    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-2]))
+    damage(file)
+    before = file.read_text() if file.exists() else ""
+    resumed = trainer(tmp_path / "run")
     with pytest.warns(UserWarning, match="has lost rows"):
-        trainer(tmp_path / "run").train(resume=True)
+        found = resumed.train(resume=True)
+    assert resumed.model.state_dict().keys() == whole.model.state_dict().keys()
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name])
+    assert without_times(found[:1]) == without_times(rows[:1])  # the run's setting
+    assert without_times(found[-1:]) == without_times(rows[-1:])
+    if before.startswith("{\n"):
+        assert file.with_suffix(".damaged").read_text() == before
 
 
 def test_resuming_a_finished_run_gives_its_rows(tmp_path):
@@ -364,9 +383,11 @@ def test_a_lost_process_is_named_where_there_are_several(monkeypatch):
     with pytest.raises(RuntimeError, match="closed by peer"), explained(7, TWICE, 8, 5):
         raise lost  # alone, it is something else
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    message = r"step 7: another process has ended: .* step 5 is intact"
-    with pytest.raises(GPTLibError, match=message), explained(7, TWICE, 8, 5):
-        raise lost
+    for rank, kept in ((0, "step 5 is intact"), (1, "the first process says which")):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        message = f"step 7: another process has ended: .*{kept}"
+        with pytest.raises(GPTLibError, match=message), explained(7, TWICE, 8, 5):
+            raise lost
 
 
 def test_a_folder_is_trained_in_by_one_process_at_a_time(tmp_path):
