@@ -23,6 +23,7 @@ from gptlib.data.function_words import (
     PERSIAN_URDU,
     STANDARD,
 )
+from gptlib.data.normalizers import ADDRESS
 
 Language = Literal["arabic", "arabizi", "french", "mixed", "other"]
 
@@ -65,12 +66,6 @@ LEAST_EVIDENCE = 0.15  # of the words: one chance hit in a long row of Finnish p
 SPELLED = 0.5  # a spelling is half the evidence of a word that is listed
 
 INVISIBLE = regex.compile(r"\p{Cf}+")
-ADDRESS = re.compile(
-    r"(?P<email>[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+)"
-    r"|(?P<link>https?://\S+|www\.\S+|\b[\w-]{1,63}\.(?:com|net|org|dz|fr|be|ly|me|io)\b\S*)"
-    r"|@(?P<user>[\w.-]+)",
-    re.IGNORECASE,
-)
 TAG = re.compile("</?[a-z][^<>]*>")
 STRETCHED = re.compile(r"([^\W\d_])\1{2,}")
 HASHTAG = re.compile(r"#\w+")

@@ -17,15 +17,17 @@ from gptlib.data.cleaning import (
     Cleaner,
     Filter,
     darija_cleaner,
+    text_cleaner,
+)
+from gptlib.data.corpora import load_corpus
+from gptlib.data.language_id import detect_language
+from gptlib.data.normalizers import (
     fold_spaces,
     limit_repeats,
     normalize_unicode,
     remove_marks,
     resolve_html,
-    text_cleaner,
 )
-from gptlib.data.corpora import load_corpus
-from gptlib.data.language_id import detect_language
 from gptlib.data.split import exact_duplicates, shingles, similar_to_earlier
 from gptlib.errors import ConfigError
 
