@@ -253,7 +253,7 @@ def darija_cleaner(
     score = 0.5 if least_darija is None else least_darija
 
     def reads_standard(text: str) -> bool:
-        return darija_score(text) < score and detect_language(text) == "arabic"
+        return detect_language(text) == "arabic" and darija_score(text) < score
 
     step = Note if least_darija is None else Filter
     languages.append(step(f"Darija score under {score:g}", reads_standard))
