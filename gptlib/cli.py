@@ -33,10 +33,10 @@ def run_command() -> None:
 
     command = chosen.pop("command")
     if command == "prepare":
-        bounds = ("arabizi", "least_arabic", "shortest", "longest", "near_duplicates")
+        bounds = ("arabizi", "least_arabic", "least_darija", "shortest", "longest")
         chosen["n_shards"] = chosen.pop("shards")
         chosen |= {
-            "cleaning": take(*bounds),
+            "cleaning": take(*bounds, "near_duplicates"),
             "splitting": take("n_shards", "validation", "test", "drop_shared"),
         }
     elif command == "plan":

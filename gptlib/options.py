@@ -103,6 +103,7 @@ def prepare(parser: Parser) -> None:
     latin: Any = {"action": argparse.BooleanOptionalAction, "default": None}
     add("--arabizi", **latin, help="darija: keep rows in Latin letters, as is usual")
     add("--least-arabic", type=float, metavar="SHARE", help="darija: of Arabic letters, 0 to 1")
+    add("--least-darija", type=float, metavar="SCORE", help="0.5 drops standard Arabic as well")
     add("--shortest", type=int, metavar="N", help="drop rows of fewer characters; left out: 5")
     add("--longest", type=int, metavar="N", help="and of more; left out: darija 100,000, text none")
     add("--near-duplicates", type=float, metavar="SHARE", help="and copies by so much, such as 0.8")

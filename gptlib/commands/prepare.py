@@ -25,7 +25,7 @@ from gptlib.files import check_absent
 from gptlib.tokenizer import Tokenizer, load_tokenizer
 
 CLEANERS: dict[str, Callable[..., Cleaner]] = {"text": text_cleaner, "darija": darija_cleaner}
-DARIJA_ONLY = ("arabizi", "least_arabic")
+DARIJA_ONLY = ("arabizi", "least_arabic", "least_darija")
 PIECE = 16  # tokens: one line
 
 

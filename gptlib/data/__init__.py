@@ -24,7 +24,8 @@ from gptlib.data.dataset import (
     encode_documents,
     epoch_order,
 )
-from gptlib.data.language_id import FUNCTION_WORDS, Language, arabic_share, detect_language
+from gptlib.data.function_words import FUNCTION_WORDS
+from gptlib.data.language_id import Language, arabic_share, darija_score, detect_language
 from gptlib.data.prepare import PreparedCorpus, open_prepared, prepare
 from gptlib.data.shards import open_shards, verify_shards
 from gptlib.data.split import split_documents, split_of, split_stream, split_text
@@ -42,6 +43,7 @@ __all__ = [
     "TokenShards",
     "arabic_share",
     "darija_cleaner",
+    "darija_score",
     "detect_language",
     "encode_documents",
     "epoch_order",

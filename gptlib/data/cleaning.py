@@ -6,13 +6,18 @@ A normalizer applied twice does what it did once, so clean text may be cleaned a
 
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-import regex
-
-from gptlib.data.language_id import Language, arabic_share, detect_language
+from gptlib.data.language_id import Language, arabic_share, darija_score, detect_language
+from gptlib.data.normalizers import (
+    fold_spaces,
+    limit_repeats,
+    mask_addresses,
+    normalize_unicode,
+    remove_marks,
+    resolve_html,
+)
 from gptlib.data.split import exact_duplicates, similar_to_earlier
 from gptlib.errors import ConfigError
 
@@ -44,65 +49,18 @@ class Filter:
         return None if self.drops(text) else text
 
 
-Step = Normalizer | Filter
+@dataclass(frozen=True)
+class Note:
+    """A step that counts rows for a reason, and neither changes nor drops them."""
 
-# Direction and zero-width marks, the byte-order mark, soft hyphens (Cf), control characters (Cc)
-# but for white space, private and unassigned code points. The joiner between two emoji stays.
-MARK = regex.compile(
-    r"(?<!\p{Extended_Pictographic}[\ufe0f\U0001f3fb-\U0001f3ff]?)\u200d"
-    r"|\u200d(?!\p{Extended_Pictographic})|[\p{Cf}\p{Cc}\p{Co}\p{Cn}--\s\x1c-\x1f\u200d]",
-    regex.V1,
-)
-PRESENTATION_FORM = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]")
-# What sites write for a character, once or on top of each other (&amp;quot;), and for a new line.
-ENTITY = re.compile("&(?:amp;)*(#0?39|quot|lt|gt|nbsp|amp);")
-SHOWN = {"#39": "'", "#039": "'", "quot": '"', "lt": "<", "gt": ">", "nbsp": " ", "amp": "&"}
-LINE_BREAK = re.compile("<br ?/?>")
-SPACES = re.compile(r"\s{2,}|[^\S \n]")
-LINE_END = re.compile("\r\n?|[\n\v\f\x1c-\x1e\x85\u2028\u2029]")
-REPEATED = re.compile(r"(\D{1,4}?)\1{3,}", re.DOTALL)
-SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which UTF-8 cannot hold
+    name: str  # in the report
+    notes: Callable[[str], bool]
+
+    def __call__(self, text: str) -> str:
+        return text
 
 
-def remove_marks(text: str) -> str:
-    """Take out what a reader cannot see and a tokenizer can; printable text has none of it."""
-    return text if text.isprintable() else MARK.sub("", text)
-
-
-def normalize_unicode(text: str) -> str:
-    """Bring Unicode to NFC, and Arabic presentation forms (ﺳ ﻼ ﷲ) to the letters that they show.
-
-    NFKC is asked for these forms only, as it would change x² to x2. It gives an isolated vowel mark
-    a space to stand on, which was never written.
-    """
-    if not text.isascii():
-        text = PRESENTATION_FORM.sub(
-            lambda form: unicodedata.normalize("NFKC", form[0]).lstrip(), text
-        )
-    return unicodedata.normalize("NFC", text)
-
-
-def resolve_html(text: str) -> str:
-    """Write what a page shows for a comment's HTML: j&#39;aime → j'aime, <br> → a new line."""
-    return LINE_BREAK.sub("\n", ENTITY.sub(lambda entity: SHOWN[entity[1]], text))
-
-
-def fold_spaces(text: str) -> str:
-    """Leave one space of a run of spaces, one blank line of several, and nothing at the ends."""
-    return SPACES.sub(lambda run: "\n" * min(2, len(LINE_END.findall(run[0]))) or " ", text).strip()
-
-
-def limit_repeats(text: str) -> str:
-    """Let a run of one to four characters repeat three times at most: هههههه → ههه, !!!!!! → !!!.
-
-    Units of up to four cover hahahaha and emoji of two code points; digits stay. Source: NLTK's
-    tweet tokenizer (`reduce_lengthening`) cuts to three, which no word needs more of.
-    """
-    shorter = REPEATED.sub(r"\1\1\1", text)
-    while shorter != text:  # what is left can repeat in its turn
-        text, shorter = shorter, REPEATED.sub(r"\1\1\1", shorter)
-    return text
-
+Step = Normalizer | Filter | Note
 
 NORMALIZERS = (
     Normalizer("invisible marks", remove_marks),
@@ -111,6 +69,8 @@ NORMALIZERS = (
     Normalizer("repeated characters", limit_repeats),
 )
 
+
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which UTF-8 cannot hold
 
 NO_SURROGATES = Filter("broken characters", lambda text: SURROGATE.search(text) is not None)
 
@@ -127,6 +87,7 @@ class StepReport:
     name: str
     changed: int = 0
     dropped: int = 0
+    noted: int | None = None  # None for steps that note nothing
     examples: list[str] = field(default_factory=list)  # cut, with invisible characters spelled out
 
     def drop(self, text: str) -> None:
@@ -154,10 +115,12 @@ class CleaningReport:
             f"{'step':<{width}}  {'changed':>10}  {'dropped':>10}  {'of all':>6}",
         ]
         for step in self.steps:
-            if step.changed or step.dropped:
-                share = step.dropped / self.documents_in
-                counts = f"{step.changed:>10,}  {step.dropped:>10,}  {share:>6.1%}"
-                lines.append(f"{step.name:<{width}}  {counts}")
+            if step.changed or step.dropped or step.noted:
+                counted, fate = step.changed, f"{step.dropped:,}"
+                if step.noted:
+                    counted, fate = step.noted, "kept"
+                share = (step.noted or step.dropped) / self.documents_in
+                lines.append(f"{step.name:<{width}}  {counted:>10,}  {fate:>10}  {share:>6.1%}")
         left = f"{'documents out':<{width}}  {self.documents_out:>10,}  {self.bytes_out:,} bytes"
         return "\n".join([*lines, left])
 
@@ -199,6 +162,8 @@ class Cleaner:
                 count.drop(text)
                 return None
             count.changed += after != text
+            if isinstance(step, Note):
+                count.noted = (count.noted or 0) + step.notes(text)
             text = after
         return text
 
@@ -213,7 +178,7 @@ def text_cleaner(
     longest: int | None = None,
     near_duplicates: float | None = None,
     normalizers: Iterable[Normalizer] = NORMALIZERS,
-    languages: Iterable[Filter] = (),
+    languages: Iterable[Step] = (),
 ) -> Cleaner:
     """The steps that suit text in any language.
 
@@ -244,6 +209,7 @@ def text_cleaner(
 def darija_cleaner(
     arabizi: bool = True,
     least_arabic: float | None = None,
+    least_darija: float | None = None,
     shortest: int = SHORTEST,
     longest: int = LONGEST,
     near_duplicates: float | None = None,
@@ -251,27 +217,31 @@ def darija_cleaner(
     """The steps for Algerian Darija: those for any text and for comments, and only Darija rows.
 
     Rows in Arabic letters and rows that mix Arabic with French words are kept; French and other
-    languages are dropped, and rows without words. Standard Arabic is not told from Darija.
+    languages are dropped, and rows without words. Links, e-mail addresses, @names and phone numbers
+    are masked. Rows that read like standard Arabic are kept, and counted in the report.
 
     Args:
         arabizi: keep Darija in Latin letters, as much of what is written is; False drops it, for
             a vocabulary in one script.
         least_arabic: the share of Arabic letters that a row needs, Arabizi apart; None (default)
             leaves it to `detect_language`, which asks a tenth.
+        least_darija: the `darija_score` that a row in Arabic letters alone needs; 0.5 drops what
+            reads like standard Arabic; None (default) keeps it.
         shortest, longest, near_duplicates: see `text_cleaner`, which raises alike.
     """
+    for share, what in ((least_arabic, "an Arabic share"), (least_darija, "a Darija score")):
+        if share is not None and not 0 <= share <= 1:
+            raise ConfigError(f"{what} of {share} cannot be asked for: give 0 to 1")
     marks, *others = NORMALIZERS
     html = Normalizer("HTML", resolve_html)
     tatweel = Normalizer("tatweel", lambda text: text.replace("\u0640", ""))  # جميـــل: ornament
-    languages = [
+    languages: list[Step] = [
         drop_language("other", "no words, or another language"),
         drop_language("french", "French"),
     ]
     if not arabizi:
         languages.append(drop_language("arabizi", "Arabizi"))
     if least_arabic is not None:
-        if not 0 <= least_arabic <= 1:
-            raise ConfigError(f"an Arabic share of {least_arabic} cannot be asked for: give 0 to 1")
         languages.append(
             Filter(
                 f"Arabic share under {least_arabic:g}",
@@ -280,5 +250,12 @@ def darija_cleaner(
                 ),
             )
         )
-    normalizers = [marks, html, tatweel, *others]
+    score = 0.5 if least_darija is None else least_darija
+
+    def reads_standard(text: str) -> bool:
+        return detect_language(text) == "arabic" and darija_score(text) < score
+
+    step = Note if least_darija is None else Filter
+    languages.append(step(f"Darija score under {score:g}", reads_standard))
+    normalizers = [marks, html, tatweel, *others, Normalizer("addresses", mask_addresses)]
     return text_cleaner(shortest, longest, near_duplicates, normalizers, languages)

@@ -191,7 +191,7 @@ def prepare(
             "version": VERSION,
             "source": about,
             "tokenizer": index.tokenizer,
-            "cleaning": cleaner and asdict(cleaner.report),
+            "cleaning": cleaner and asdict(cleaner.report, dict_factory=_without_none),
             "splits": {
                 split: {**held, "tokens": sum(shard.tokens for shard in index.of(split))}
                 for split, held in counts.items()
@@ -278,3 +278,8 @@ def overlap_report(
             counts[split]["text_bytes"] -= drop_overlapping(ids, dtype, numbers, tokenizer)
             counts[split]["documents"] -= len(numbers)
     return report
+
+
+def _without_none(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Only steps that note rows have a count of them."""
+    return {name: value for name, value in items if value is not None}

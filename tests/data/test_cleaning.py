@@ -17,15 +17,18 @@ from gptlib.data.cleaning import (
     Cleaner,
     Filter,
     darija_cleaner,
-    fold_spaces,
-    limit_repeats,
-    normalize_unicode,
-    remove_marks,
-    resolve_html,
     text_cleaner,
 )
 from gptlib.data.corpora import load_corpus
 from gptlib.data.language_id import detect_language
+from gptlib.data.normalizers import (
+    fold_spaces,
+    limit_repeats,
+    mask_addresses,
+    normalize_unicode,
+    remove_marks,
+    resolve_html,
+)
 from gptlib.data.split import exact_duplicates, shingles, similar_to_earlier
 from gptlib.errors import ConfigError
 
@@ -73,6 +76,15 @@ def dropped_by(cleaner, text):
         ),
         (fold_spaces, "  a \t\u00a0b\r\n c\n\n \n\nd\x85e ", "a b\nc\n\nd\ne"),
         (resolve_html, "L&#39;heure<br>&quot;juste&quot;<br />&amp;lt;3", 'L\'heure\n"juste"\n<3'),
+        (mask_addresses, "راسلني a.b-c@mail.dz ولا 0550 12 34 56!", "راسلني @email ولا @phone!"),
+        (mask_addresses, "شوف https://x.y/z?a=1 و youtu.be/xyz", "شوف @link و @link"),
+        (mask_addresses, "@karim213: +213 550-12-34-56", "@user: @phone"),
+        (mask_addresses, "٠٥٥٠١٢٣٤٥٦ 05.50.12.34.56.", "@phone @phone."),
+        (
+            mask_addresses,
+            "عام 2024 2 500 000 دج 01-01-2024 0,5 0.25",
+            "عام 2024 2 500 000 دج 01-01-2024 0,5 0.25",
+        ),
         (resolve_html, "R&D &copie; &amp;amp; &amp;foo; <b>", "R&D &copie; & &foo; <b>"),
     ],
 )
@@ -98,6 +110,26 @@ def test_clean_text_cleaned_again_stays_as_it_is(text):
 def test_html_resolved_again_stays_as_it_is(pieces):
     once = resolve_html("".join(pieces))
     assert resolve_html(once) == once
+
+
+@given(
+    st.lists(st.sampled_from(["@", "a", "user", "link", ".", "-", " ", "0", "5", "+", "com", "/"]))
+)
+def test_masked_text_masked_again_stays_as_it_is(pieces):
+    once = mask_addresses("".join(pieces))
+    assert mask_addresses(once) == once
+
+
+def test_standard_arabic_is_noted_and_dropped_only_by_option():
+    rows = ["واش راك خويا", "أعلن الوزير الذي لم يحضر", "rani hna khouya", "le film الذي شفتو"]
+    cleaner = darija_cleaner()
+    assert list(cleaner.clean(rows)) == rows
+    [noted] = [step for step in cleaner.report.steps if step.noted is not None]
+    assert (noted.name, noted.noted, noted.dropped) == ("Darija score under 0.5", 1, 0)
+    assert "0.5                  1        kept   25.0%" in cleaner.report.table()
+    cleaner = darija_cleaner(least_darija=0.5)
+    assert list(cleaner.clean(rows)) == [rows[0], *rows[2:]]
+    assert dropped_by(darija_cleaner(least_darija=0.5), rows[1]) == "Darija score under 0.5"
 
 
 @given(NOISE)
@@ -245,6 +277,7 @@ def test_text_in_any_language_keeps_its_rows_and_paragraphs():
         (darija_cleaner, {"longest": 4}, "lengths from 5 to 4 allow no row"),
         (darija_cleaner, {"least_arabic": -0.1}, "Arabic share of -0.1"),
         (darija_cleaner, {"least_arabic": 1.1}, "Arabic share of 1.1"),
+        (darija_cleaner, {"least_darija": 1.1}, "a Darija score of 1.1"),
         (darija_cleaner, {"near_duplicates": 1.5}, "near-duplicates from 1.5 on.*between 0 and 1"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptlib import environment
-from gptlib.data.language_id import FUNCTION_WORDS, arabic_share, detect_language
+from gptlib.data.language_id import arabic_share, darija_score, detect_language
 
 
 def rows_in(name):
@@ -19,9 +19,9 @@ def rows_in(name):
     return [tuple(json.loads(line)) for line in lines]
 
 
-def sample():
-    """The labeled sample: language and text."""
-    lines = (environment.SAMPLES / "sample-darija.jsonl").read_text(encoding="utf-8").splitlines()
+def sample(name="sample-darija.jsonl"):
+    """A labeled sample: language, or kind, and text."""
+    lines = (environment.SAMPLES / name).read_text(encoding="utf-8").splitlines()
     return [(row["kind"], row["text"]) for row in map(json.loads, lines)]
 
 
@@ -92,9 +92,66 @@ def test_any_string_has_a_language(text):
     assert detect_language(text) in {"arabic", "arabizi", "french", "mixed", "other"}
 
 
-def test_no_word_speaks_for_two_languages():
-    every = [word for words in FUNCTION_WORDS.values() for word in words]
-    assert len(every) == len(set(every)) > 800
+KINDS = {"darija": "arabic", "standard": "arabic"} | {k: k for k in ("arabizi", "french", "mixed")}
+
+
+def test_400_rows_of_ten_kinds_are_hardly_ever_confused():
+    rows = sample("sample-languages.jsonl")
+    assert set(Counter(kind for kind, _ in rows).values()) == {40}
+    assert len({text for _, text in rows}) == 400
+    found = Counter((kind, detect_language(text)) for kind, text in rows)
+
+    def precision(language):
+        return found[language, language] / sum(
+            n for (_, said), n in found.items() if said == language
+        )
+
+    assert found["darija", "arabic"] >= 0.97 * 40
+    assert found["arabizi", "arabizi"] >= 0.92 * 40 and precision("arabizi") >= 0.95
+    assert found["french", "french"] >= 0.95 * 40 and precision("french") >= 0.93
+    long = [text for kind, text in rows if kind == "romance" and len(text.split()) >= 8]
+    assert len(long) == 28
+    assert sum(detect_language(text) != "other" for text in long) <= 0.05 * len(long)
+    others = [n for (kind, said), n in found.items() if kind not in KINDS and said != "other"]
+    assert sum(others) <= 0.02 * 200
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("il y a 2mois", "french"),
+        ("5minutes svp", "french"),
+        ("la version mb3.2 est sortie", "french"),
+        ("on fait du html5", "french"),
+        ("ma clio3 est en panne", "french"),
+        ("vent de 40 kmh sur les plages", "french"),
+        ("#Mahrez #algerie", "other"),
+        ("Mbappe", "other"),
+        ("Pkoi ?", "french"),
+        ("wla la", "arabizi"),
+        ("na ya ta da", "other"),
+    ],
+)
+def test_one_odd_token_does_not_outweigh_the_row(text, language):
+    assert detect_language(text) == language
+
+
+def test_the_score_tells_darija_from_standard_arabic():
+    scores = {"darija": [], "standard": []}
+    for kind, text in sample("sample-languages.jsonl"):
+        if kind in scores:
+            scores[kind].append(darija_score(text))
+    assert sum(score > 0.5 for score in scores["darija"]) >= 0.8 * 40
+    assert sum(score < 0.5 for score in scores["standard"]) >= 0.7 * 40
+    assert min(scores["darija"]) >= 0.5 >= max(scores["standard"])
+    bundled = [darija_score(text) for kind, text in sample() if kind == "arabic"]
+    assert sum(score < 0.5 for score in bundled) <= 0.02 * len(bundled)
+
+
+def test_the_score_by_hand():
+    assert darija_score("واش راك، الذي") == 2 / 3
+    assert darija_score("مَا يْعَرْفُوش") == 1.0  # vowel marks do not hide the form
+    assert darija_score("و في شهر يوليو") == darija_score("") == 0.5
 
 
 def test_english_prose_is_hardly_ever_taken_for_darija_or_french():
