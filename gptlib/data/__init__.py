@@ -27,7 +27,7 @@ from gptlib.data.dataset import (
 from gptlib.data.language_id import FUNCTION_WORDS, Language, arabic_share, detect_language
 from gptlib.data.prepare import PreparedCorpus, open_prepared, prepare
 from gptlib.data.shards import open_shards, verify_shards
-from gptlib.data.split import split_documents, split_of, split_stream, split_text
+from gptlib.data.split import split_documents, split_of, split_stream
 
 __all__ = [
     "FUNCTION_WORDS",
@@ -53,7 +53,6 @@ __all__ = [
     "split_documents",
     "split_of",
     "split_stream",
-    "split_text",
     "stream_corpus",
     "text_cleaner",
     "verify_shards",

@@ -19,6 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from gptlib import environment
@@ -264,9 +265,10 @@ def overlap_report(
     if tokenizer.end_of_text is None:
         return None
     report, dtype = {}, dtype_of(tokenizer.vocab_size)
+    training = np.memmap(ids_file(shards, SPLITS[0]), dtype, "r")
     for split in list(counts)[1:]:
-        ids, there = ids_file(shards, split), counts[split]["documents"]
-        numbers, places = ngram_overlap(ids_file(shards, SPLITS[0]), ids, dtype, tokenizer)
+        ids, there = np.fromfile(ids_file(shards, split), dtype), counts[split]["documents"]
+        numbers, places = ngram_overlap(training, ids, tokenizer)
         found = {"documents": len(numbers), "of": there, "places": places}
         report[split] = {**found, "dropped": drop, "tokens": NGRAM}
         if drop and len(numbers) == there:
@@ -275,6 +277,8 @@ def overlap_report(
                 f"keep them (without drop_shared), or clean more, or use more documents"
             )
         if drop:
-            counts[split]["text_bytes"] -= drop_overlapping(ids, dtype, numbers, tokenizer)
+            ids, n_bytes = drop_overlapping(ids, numbers, tokenizer)
+            ids_file(shards, split).write_bytes(ids.data)
             counts[split]["documents"] -= len(numbers)
+            counts[split]["text_bytes"] -= n_bytes
     return report
