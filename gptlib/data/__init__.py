@@ -28,7 +28,7 @@ from gptlib.data.function_words import FUNCTION_WORDS
 from gptlib.data.language_id import Language, arabic_share, darija_score, detect_language
 from gptlib.data.prepare import PreparedCorpus, open_prepared, prepare
 from gptlib.data.shards import open_shards, verify_shards
-from gptlib.data.split import split_documents, split_of, split_stream, split_text
+from gptlib.data.split import split_documents, split_of, split_stream
 
 __all__ = [
     "FUNCTION_WORDS",
@@ -55,7 +55,6 @@ __all__ = [
     "split_documents",
     "split_of",
     "split_stream",
-    "split_text",
     "stream_corpus",
     "text_cleaner",
     "verify_shards",

@@ -13,6 +13,7 @@ training documents before the first id is known, so they wait in a file.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -27,10 +28,10 @@ from gptlib.data.dataset import TokenDataset, TokenShards
 from gptlib.data.shards import (
     INDEX,
     Counts,
+    Lines,
     ShardIndex,
     cut_shards,
     dtype_of,
-    ids_file,
     open_shards,
     verify_shards,
     write_ids,
@@ -174,18 +175,18 @@ def prepare(
     sides = split_stream(clean_and_hash(documents, cleaner, digest), validation, test)
     sides = chain([next(sides)], sides)  # what has no beginning is refused before writing
     with new_folder(folder) as part:
-        shards, spooled = part / SHARDS, part / "documents"
+        waiting, shards = part / "waiting", part / SHARDS
+        waiting.mkdir()
         shards.mkdir()
         if isinstance(tokenizer, int):
-            spool(sides, spooled)
+            spooled = spool(sides, waiting / "documents")
             training = (text for split, text in read_spool(spooled) if split == SPLITS[0])
             tokenizer = BPETokenizer.train(training, tokenizer, [END_OF_TEXT], fast=True)
             sides = read_spool(spooled)
-        counts = write_ids(sides, tokenizer, shards, SPLITS if test else SPLITS[:2])
-        spooled.unlink(missing_ok=True)
-        overlap = overlap_report(shards, counts, tokenizer, drop_shared)
+        lines, counts = write_ids(sides, tokenizer, waiting, SPLITS if test else SPLITS[:2])
+        overlap = overlap_report(lines, counts, tokenizer, drop_shared)
         about = {"name": source, "fingerprint": digest.hexdigest()}
-        index = cut_shards(shards, tokenizer, counts, n_shards, about)
+        index = cut_shards(shards, lines, tokenizer, counts, n_shards, about)
         tokenizer.save(part / TOKENIZER)
         report = {
             "version": VERSION,
@@ -193,12 +194,13 @@ def prepare(
             "tokenizer": index.tokenizer,
             "cleaning": cleaner and asdict(cleaner.report, dict_factory=_without_none),
             "splits": {
-                split: {**held, "tokens": sum(shard.tokens for shard in index.of(split))}
-                for split, held in counts.items()
+                split: {**held, "tokens": len(lines[split])} for split, held in counts.items()
             },
             "shared_spans": overlap,
         }
         write_manifest(part / REPORT, report)
+        del lines  # Windows removes no file that is mapped
+        shutil.rmtree(waiting)
     return index, report
 
 
@@ -208,7 +210,6 @@ def check_choices(tokenizer: Tokenizer | int, n_shards: int, drop_shared: bool) 
         raise ConfigError(f"n_shards is {n_shards}: it must be 1 or more")
     if isinstance(tokenizer, int):
         room_for_merges(tokenizer, [END_OF_TEXT])
-        dtype_of(tokenizer)
         return
     dtype_of(tokenizer.vocab_size)
     if drop_shared and tokenizer.end_of_text is None:
@@ -241,12 +242,13 @@ def clean_and_hash(
         )
 
 
-def spool(sides: Sides, path: Path) -> None:
+def spool(sides: Sides, path: Path) -> Path:
     """Write documents and their splits to a file, a line each."""
     bar = tqdm(sides, desc="reading", unit=" documents", disable=environment.quiet())
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for split, document in bar:
             file.write(json.dumps([split, document], ensure_ascii=False) + "\n")
+    return path
 
 
 def read_spool(path: Path) -> Sides:
@@ -257,16 +259,16 @@ def read_spool(path: Path) -> Sides:
 
 
 def overlap_report(
-    shards: Path, counts: Counts, tokenizer: Tokenizer, drop: bool
+    lines: Lines, counts: Counts, tokenizer: Tokenizer, drop: bool
 ) -> dict[str, Report] | None:
     """What each held-out split shares with training, None where the ids do not tell where documents
-    end; `counts` follows what is dropped."""
+    end; `lines` and `counts` follow what is dropped."""
     if tokenizer.end_of_text is None:
         return None
-    report, dtype = {}, dtype_of(tokenizer.vocab_size)
-    for split in list(counts)[1:]:
-        ids, there = ids_file(shards, split), counts[split]["documents"]
-        numbers, places = ngram_overlap(ids_file(shards, SPLITS[0]), ids, dtype, tokenizer)
+    report = {}
+    for split in list(lines)[1:]:
+        there = counts[split]["documents"]
+        numbers, places = ngram_overlap(lines[SPLITS[0]], lines[split], tokenizer)
         found = {"documents": len(numbers), "of": there, "places": places}
         report[split] = {**found, "dropped": drop, "tokens": NGRAM}
         if drop and len(numbers) == there:
@@ -275,8 +277,9 @@ def overlap_report(
                 f"keep them (without drop_shared), or clean more, or use more documents"
             )
         if drop:
-            counts[split]["text_bytes"] -= drop_overlapping(ids, dtype, numbers, tokenizer)
+            lines[split], n_bytes = drop_overlapping(lines[split], numbers, tokenizer)
             counts[split]["documents"] -= len(numbers)
+            counts[split]["text_bytes"] -= n_bytes
     return report
 
 

@@ -38,12 +38,12 @@ def stream_documents(path: Path, separator: str | None = None) -> Iterator[str]:
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in READERS)
     empty = True
     for file in files:
-        if file.suffix.lower() not in READERS:
+        if (read := READERS.get(file.suffix.lower())) is None:
             raise CorpusError(
                 f"{file}: cannot read a {file.suffix or 'nameless'} file as text: "
                 f"convert it to {', '.join(READERS)}"
             )
-        for text in READERS[file.suffix.lower()](file, separator):
+        for text in read(file, separator):
             if text.strip():
                 empty = False
                 yield text
@@ -83,19 +83,13 @@ def first_bad_byte(path: Path) -> int:
     return place
 
 
-def read_text(path: Path) -> str:
-    """A text file as one document."""
-    with open_text(path) as file:
-        return file.read()
-
-
 def read_txt(path: Path, separator: str | None = None) -> Iterator[str]:
     """The whole file, or what stands between the separators."""
-    if not separator:
-        yield read_text(path)
-        return
-    separator, rest = separator.replace("\r\n", "\n"), ""
     with open_text(path) as file:
+        if not separator:
+            yield file.read()
+            return
+        separator, rest = separator.replace("\r\n", "\n"), ""
         # Where nothing splits, twice as much is read each time: a fixed size would be quadratic.
         while block := file.read(max(BLOCK, len(rest))):
             *documents, rest = (rest + block).split(separator)

@@ -11,12 +11,12 @@ are asked for. When shards are written, memory does not grow with the documents.
 
 import hashlib
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from gptlib import environment
 from gptlib.data.dataset import TokenShards
 from gptlib.data.split import SPLITS
 from gptlib.errors import CorpusError, Damaged, ShardError
-from gptlib.files import BLOCK, check_files, file_facts, manifest_bytes, read_manifest, sha256_of
+from gptlib.files import check_files, file_facts, manifest_bytes, read_manifest, sha256_of
 from gptlib.tokenizer import END_OF_TEXT, Tokenizer
 from gptlib.tokenizer.bpe import safe_chunks
 from gptlib.tokenizer.tokenizers import out_of_range
@@ -38,6 +38,7 @@ LARGEST = {"<u2": 1 << 16, "<u4": 1 << 32}  # integer type → the vocabulary th
 BATCH = 1 << 18  # characters that a thread encodes at a time: a few hundredths of a second
 
 Counts = dict[str, dict[str, int]]  # split → documents and bytes of text
+Lines = dict[str, np.ndarray]  # split → (N,) its ids
 Batch = list[str | None]  # pieces of text, and None where a document ends
 
 
@@ -183,13 +184,13 @@ def open_shards(folder: str | Path, split: str, index: ShardIndex | None = None)
     return TokenShards(arrays, index.vocab_size, fingerprint)
 
 
-# Writing: ids are appended to one file for each split, and at the end each file is cut
+# Writing: ids are appended to one file for each split, and at the end each line of them is cut
 
 
 def write_ids(
-    sides: Iterable[tuple[str, str]], tokenizer: Tokenizer, part: Path, splits: Sequence[str]
-) -> Counts:
-    """Append the ids of documents to one file for each split; returns what these hold.
+    sides: Iterable[tuple[str, str]], tokenizer: Tokenizer, folder: Path, splits: Sequence[str]
+) -> tuple[Lines, Counts]:
+    """Append the ids of documents to one file for each split; returns what these hold, mapped.
 
     Threads serve a tokenizer that leaves Python while it works, as tiktoken does; others are
     as fast as on one thread. The bytes are the same, however many threads there are.
@@ -197,7 +198,7 @@ def write_ids(
     counts: Counts = {split: {"documents": 0, "text_bytes": 0} for split in splits}
     threads, pending = os.cpu_count() or 1, deque[tuple[str, Future[bytes]]]()
     with ExitStack() as stack:
-        files = {split: stack.enter_context(ids_file(part, split).open("wb")) for split in splits}
+        files = {split: stack.enter_context((folder / split).open("wb")) for split in splits}
         pool = stack.enter_context(ThreadPoolExecutor(threads))
         for split, batch in batches(sides, counts):
             pending.append((split, pool.submit(batch_bytes, tokenizer, batch)))
@@ -212,12 +213,8 @@ def write_ids(
                     f"the {split} split would be empty (equal documents fall on one side): "
                     f"use more documents or other shares"
                 )
-    return counts
-
-
-def ids_file(part: Path, split: str) -> Path:
-    """The file in which a split's ids wait to be cut."""
-    return part / f"{split}.ids"
+    dtype = dtype_of(tokenizer.vocab_size)
+    return {split: np.memmap(folder / split, dtype, "r") for split in splits}, counts
 
 
 def batches(sides: Iterable[tuple[str, str]], counts: Counts) -> Iterator[tuple[str, Batch]]:
@@ -268,33 +265,28 @@ def batch_bytes(tokenizer: Tokenizer, batch: Batch) -> bytes:
 
 
 def cut_shards(
-    part: Path, tokenizer: Tokenizer, counts: Counts, n_shards: int, source: dict[str, str]
+    folder: Path,
+    lines: Lines,
+    tokenizer: Tokenizer,
+    counts: Counts,
+    n_shards: int,
+    source: dict[str, str],
 ) -> ShardIndex:
-    """Cut the file of each split that `write_ids` has left into shards, and write the index."""
+    """Cut each split's line of ids into shards, and write the index."""
     shards: list[Shard] = []
-    dtype = dtype_of(tokenizer.vocab_size)
-    item = np.dtype(dtype).itemsize
-    tokens = {split: ids_file(part, split).stat().st_size // item for split in counts}
-    for split in counts:
-        wanted = -(-n_shards * tokens[split] // tokens[SPLITS[0]])
-        count = min(wanted, tokens[split])
-        borders = [number * tokens[split] // count for number in range(count + 1)]
-        found = []
-        with ids_file(part, split).open("r+b") as ids:
-            for number in reversed(range(count)):  # from the end: what is copied can be cut off
-                start, end = borders[number : number + 2]
-                path = part / f"{split}-{number:05d}.npy"
-                ids.seek(start * item)
-                with path.open("wb") as file:
-                    file.write(header(dtype, end - start))
-                    shutil.copyfileobj(ids, file, BLOCK)
-                found.append(Shard(path.name, split, end - start, **file_facts(path)))
-                ids.truncate(start * item)
-        ids_file(part, split).unlink()
-        shards += reversed(found)
+    for split, line in lines.items():
+        wanted = -(-n_shards * len(line) // len(lines[SPLITS[0]]))
+        count = min(wanted, len(line))
+        borders = [number * len(line) // count for number in range(count + 1)]
+        for number, (start, end) in enumerate(pairwise(borders)):
+            path = folder / f"{split}-{number:05d}.npy"
+            with path.open("wb") as file:
+                file.write(header(line.dtype.str, end - start))
+                file.write(line[start:end].data)
+            shards.append(Shard(path.name, split, end - start, **file_facts(path)))
     about = {"name": tokenizer.name, "fingerprint": tokenizer.fingerprint}
     index = ShardIndex(
         tokenizer.vocab_size, tokenizer.end_of_text, about, source, counts, tuple(shards)
     )
-    (part / INDEX).write_bytes(index.to_bytes())
+    (folder / INDEX).write_bytes(index.to_bytes())
     return index

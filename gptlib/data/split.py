@@ -10,16 +10,11 @@ Training Data Makes Language Models Better*, section 4, who take 50.
 """
 
 import hashlib
-import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import chain, count
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from gptlib.errors import ConfigError, CorpusError
 from gptlib.tokenizer import Tokenizer
@@ -30,11 +25,9 @@ SPLITS = ("train", "validation", "test")
 SHINGLE = 5  # characters; short texts have too few words to compare by words
 PERMUTATIONS = 128  # standard error of the estimated overlap: 1/√128 = 0.09
 NGRAM = 20  # tokens
-IDS = 1 << 20  # ids read at a time: some 50 MB with what is worked out from them
+IDS = 1 << 20  # ids looked at together: some 50 MB with what is worked out from them
 BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 FIRST_BITS = np.uint64(64 - 26)  # shifts a hash to its first 26 bits
-
-Part = TypeVar("Part", str, list[int], Tensor)
 
 
 def normalize(document: str) -> str:
@@ -87,10 +80,10 @@ def split_stream(
         if found and len(first) >= FEWEST_DOCUMENTS:
             break
     if len(first) < FEWEST_DOCUMENTS:
-        training, held_out = split_text("\n\n".join(first), validation + test)
+        training, held_out = cut_text("\n\n".join(first), validation + test)
         yield "train", training
         if test:
-            held_out, last = split_text(held_out, test / (validation + test))
+            held_out, last = cut_text(held_out, test / (validation + test))
             yield "test", last
         yield "validation", held_out
         return
@@ -123,21 +116,13 @@ def split_documents(
     return sides["train"], sides["validation"]
 
 
-def split_text(text: Part, validation: float = 0.1) -> tuple[Part, Part]:
-    """Cut a text, or its token ids, once: the end is for validation.
-
-    Args:
-        text: a string, a list or a tensor.
-        validation: the share of the end.
-
-    Raises:
-        CorpusError: one side would be empty.
-    """
-    place = int(len(text) * (1 - validation))
+def cut_text(text: str, share: float) -> tuple[str, str]:
+    """A text without this share of it, and that share, its end."""
+    place = int(len(text) * (1 - share))
     if not 0 < place < len(text):
         raise CorpusError(
-            f"{len(text)} items leave a side empty with validation {validation}: "
-            f"use a longer text or a share between 0 and 1"
+            f"{len(text)} characters leave a side empty with a share of {share}: "
+            f"use a longer text or another share"
         )
     return text[:place], text[place:]
 
@@ -200,48 +185,45 @@ def shingles(text: str) -> list[bytes]:
     return [span.encode() for span in spans]
 
 
-# Overlap. N-grams are compared by 64 bits of hash: that one of 10^7 held-out ones meets the hash
-# of another among 10^8 of training has the probability 10^-4. Ids lie in files, each document ends
-# with the end-of-text id, and no n-gram contains one. Files are read in blocks; what stays in
-# memory is a hash for each different n-gram of the held-out split.
+# Overlap. Ids lie on a line, the end-of-text id behind each document, and no n-gram contains one.
+# N-grams are compared by 64 bits of hash: that one of 10^7 held-out ones meets the hash of another
+# among 10^8 of training has the probability 10^-4. The held-out ids stand in memory, with a hash
+# for each of their different n-grams; training, which may lie on the disk, is passed once.
 
 
 def ngram_overlap(
-    training: Path, held_out: Path, dtype: str, tokenizer: Tokenizer
+    training: np.ndarray, held_out: np.ndarray, tokenizer: Tokenizer
 ) -> tuple[np.ndarray, int]:
     """Find the held-out documents that share `NGRAM` tokens in a row with training.
 
     Args:
-        training, held_out: files of ids.
-        dtype: the integer type of the ids.
+        training, held_out: (N,) ids each.
         tokenizer: what made them; it has an end of text.
 
     Returns:
-        The numbers of the documents in their file, from 0, sorted; and in how many places of
-        them an n-gram begins that training has.
+        The numbers of the documents, from 0, sorted; and in how many places of them an n-gram
+        begins that training has.
     """
-    hashes_of = partial(ngram_hashes, dtype=dtype, tokenizer=tokenizer)
-    known = np.unique(np.concatenate([np.unique(some) for some, _ in hashes_of(held_out)]))
+    known = np.concatenate([np.unique(hashes) for hashes, _ in ngram_hashes(held_out, tokenizer)])
+    known = np.unique(known)
     # Nearly all n-grams of training are in no held-out document, and their first bits tell.
     likely = np.zeros(1 << 26, dtype=bool)
     likely[known >> FIRST_BITS] = True
     shared = np.zeros(len(known), dtype=bool)
-    for hashes, _ in hashes_of(training):
+    for hashes, _ in ngram_hashes(training, tokenizer):
         candidates = hashes[likely[hashes >> FIRST_BITS]]
         places = np.searchsorted(known[:-1], candidates)  # without the last: a place for each
         shared[places[known[places] == candidates]] = True
     documents, n_places = [], 0
-    for hashes, numbers in hashes_of(held_out):
+    for hashes, numbers in ngram_hashes(held_out, tokenizer):
         found = np.isin(hashes, known[shared])
         documents.append(np.unique(numbers[found]))
         n_places += int(found.sum())
     return np.unique(np.concatenate(documents)), n_places
 
 
-def ngram_hashes(
-    path: Path, dtype: str, tokenizer: Tokenizer
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The hash of every n-gram in a file, and the number of its document, block by block.
+def ngram_hashes(line: np.ndarray, tokenizer: Tokenizer) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The hash of every n-gram on a line of ids, and the number of its document, block by block.
 
     The hash of the numbers a, b, c, … is a + b·BASE + c·BASE² + …, modulo 2^64: a difference of
     two running sums, divided by the power with which it begins.
@@ -254,7 +236,8 @@ def ngram_hashes(
         for factor in (BASE, pow(BASE, -1, 1 << 64))
     )
     finished = 0  # documents before this block
-    for ids in blocks(path, dtype, overlap=NGRAM - 1):
+    for start in range(0, len(line), IDS):
+        ids = line[start : start + IDS + NGRAM - 1]  # (N,): the last n-gram that begins here ends
         ends = ids == tokenizer.end_of_text  # (N,)
         before = finished + np.concatenate([[0], np.cumsum(ends)])  # (N + 1,)
         whole = before[NGRAM:] == before[:-NGRAM]  # (N − NGRAM + 1,): no document ends inside
@@ -265,24 +248,12 @@ def ngram_hashes(
         finished += int(ends[:IDS].sum())
 
 
-def drop_overlapping(path: Path, dtype: str, documents: np.ndarray, tokenizer: Tokenizer) -> int:
-    """Take documents, given by their numbers, out of a file of ids; returns their bytes of text."""
-    finished = n_bytes = 0
-    rest = path.with_suffix(".rest")
-    with rest.open("wb") as file:
-        for ids in blocks(path, dtype):
-            ends = ids == tokenizer.end_of_text
-            number = finished + np.cumsum(ends) - ends  # (N,): of each id's document
-            dropped = np.isin(number, documents)
-            file.write(ids[~dropped].tobytes())
-            n_bytes += len(tokenizer.decode_bytes(ids[dropped & ~ends].tolist()))
-            finished += int(ends.sum())
-    rest.replace(path)
-    return n_bytes
-
-
-def blocks(path: Path, dtype: str, overlap: int = 0) -> Iterator[np.ndarray]:
-    """The ids of a file, (`IDS` + overlap,) at a time; what overlaps comes twice."""
-    item = np.dtype(dtype).itemsize
-    for start in range(0, os.path.getsize(path) // item, IDS):
-        yield np.fromfile(path, dtype, IDS + overlap, offset=start * item)
+def drop_overlapping(
+    line: np.ndarray, documents: np.ndarray, tokenizer: Tokenizer
+) -> tuple[np.ndarray, int]:
+    """A line of ids without some documents, given by their numbers, and their bytes of text."""
+    ends = line == tokenizer.end_of_text  # (N,)
+    numbers = np.cumsum(ends) - ends  # (N,): of each id's document
+    dropped = np.isin(numbers, documents)
+    n_bytes = len(tokenizer.decode_bytes(line[dropped & ~ends].tolist()))
+    return line[~dropped], n_bytes

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_texts import Numbers
@@ -23,7 +22,6 @@ from gptlib.data.split import (
     split_documents,
     split_of,
     split_stream,
-    split_text,
 )
 from gptlib.errors import ConfigError, CorpusError
 from gptlib.tokenizer import BPETokenizer
@@ -93,20 +91,12 @@ def test_few_documents_are_cut_once_at_ninety_percent():
     assert len(split_documents(DOCUMENTS[:19])[0]) == 1 < len(split_documents(DOCUMENTS[:20])[0])
 
 
-def test_a_cut_takes_text_ids_and_tensors():
-    assert split_text("abcdefghij") == ("abcdefghi", "j")
-    assert [len(part) for part in split_text(list(range(5_145)))] == [4_630, 515]
-    assert [len(part) for part in split_text(torch.arange(5_145))] == [4_630, 515]
-    for text, share in (("", 0.1), ("a", 0.1), ("abc", 0.0), ("abc", 1.0)):
-        with pytest.raises(CorpusError, match="leave a side empty"):
-            split_text(text, share)
-
-
 def test_nothing_to_split_is_refused():
     with pytest.raises(CorpusError, match="held out"):
         split_documents(["the same"] * 30)
-    with pytest.raises(CorpusError, match="leave a side empty"):
-        split_documents([])
+    for documents, share in ([], 0.1), (["a"], 0.1), (["abc"], 1e-20):
+        with pytest.raises(CorpusError, match="leave a side empty"):
+            split_documents(documents, share)
 
 
 @pytest.mark.parametrize("shares", [(0.0, 0.1), (-0.1, 0.1), (0.5, 0.5), (1.0, 0.0), (0.1, -0.1)])
@@ -151,10 +141,8 @@ def test_the_bundled_articles_share_no_run_of_twenty_words_and_random_windows_wo
 END = 9
 
 
-def write_ids(path, documents, dtype="<u2", end=END):
-    ids = [i for document in documents for i in [*document, end]]
-    np.array(ids, dtype).tofile(path)
-    return path
+def line_of(documents, dtype="<u2", end=END):
+    return np.array([i for document in documents for i in [*document, end]], dtype)
 
 
 def ngrams(document):
@@ -168,10 +156,10 @@ def naive_overlap(training, held_out):
     return [number for number, count in enumerate(shared) if count], sum(shared)
 
 
-def found_in(folder, training, held_out, dtype="<u2", vocab_size=1_000):
-    """What the package finds in files of these documents."""
-    paths = [write_ids(folder / n, part, dtype) for n, part in (("a", training), ("b", held_out))]
-    documents, places = ngram_overlap(*paths, dtype, Numbers(vocab_size, END))
+def found_in(training, held_out, dtype="<u2", vocab_size=1_000):
+    """What the package finds in the ids of these documents."""
+    lines = (line_of(part, dtype) for part in (training, held_out))
+    documents, places = ngram_overlap(*lines, Numbers(vocab_size, END))
     return documents.tolist(), places
 
 
@@ -194,10 +182,10 @@ def corpora(draw):
 
 @given(parts=corpora(), block=st.integers(9, 99))
 @settings(max_examples=80, deadline=None)
-def test_they_are_those_of_sets_of_tuples_whatever_the_blocks(tmp_path_factory, parts, block):
+def test_they_are_those_of_sets_of_tuples_whatever_the_blocks(parts, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(split, "IDS", block)
-        found = found_in(tmp_path_factory.getbasetemp(), *parts, vocab_size=10)
+        found = found_in(*parts, vocab_size=10)
     assert found == naive_overlap(*parts)
 
 
@@ -221,31 +209,24 @@ CASES = {
 
 
 @pytest.mark.parametrize("training, held_out, expected", CASES.values(), ids=CASES)
-def test_twenty_tokens_in_a_row_of_one_document_count(tmp_path, training, held_out, expected):
-    assert found_in(tmp_path, training, held_out) == expected
+def test_twenty_tokens_in_a_row_of_one_document_count(training, held_out, expected):
+    assert found_in(training, held_out) == expected
 
 
-def test_large_vocabularies_have_wider_ids(tmp_path):
+def test_large_vocabularies_have_wider_ids():
     passage = list(range(70_000, 70_030))
-    assert found_in(tmp_path, [passage], [[1] * 30, passage], "<u4", 100_000) == ([1], 11)
+    assert found_in([passage], [[1] * 30, passage], "<u4", 100_000) == ([1], 11)
 
 
-@given(
-    texts=st.lists(st.text(max_size=20), max_size=12),
-    which=st.sets(st.integers(0, 11)),
-    block=st.integers(1, 30),
-)
+@given(texts=st.lists(st.text(max_size=20), max_size=12), which=st.sets(st.integers(0, 11)))
 @settings(deadline=None)
-def test_documents_are_left_out_whole(tmp_path_factory, texts, which, block):
+def test_documents_are_left_out_whole(texts, which):
     tokenizer = BPETokenizer.from_merges([(b"a", b"b")], ["<|endoftext|>"])
     encoded = [tokenizer.encode(text) for text in texts]
-    folder = tmp_path_factory.mktemp("rest")
-    path = write_ids(folder / "held.ids", encoded, end=tokenizer.end_of_text)
+    line = line_of(encoded, end=tokenizer.end_of_text)
     kept = [document for number, document in enumerate(encoded) if number not in which]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(split, "IDS", block)
-        n_bytes = drop_overlapping(path, "<u2", np.array(sorted(which), dtype=np.int64), tokenizer)
+    numbers = np.array(sorted(which), dtype=np.int64)
+    rest, n_bytes = drop_overlapping(line, numbers, tokenizer)
     assert n_bytes == sum(len(texts[i].encode()) for i in which if i < len(texts))
-    expected = write_ids(folder / "expected", kept, end=tokenizer.end_of_text)
-    assert path.read_bytes() == expected.read_bytes()
-    assert {file.name for file in folder.iterdir()} == {"held.ids", "expected"}
+    assert rest.tolist() == line_of(kept, end=tokenizer.end_of_text).tolist()
+    assert rest.dtype == line.dtype
