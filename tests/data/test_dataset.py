@@ -148,12 +148,6 @@ def test_batches_follow_one_line_of_epochs_from_any_position(n, batch_size, posi
     assert torch.equal(y, x + 1)
 
 
-def test_a_batch_is_split_across_processes_by_its_position():
-    data = TokenDataset(range(11), 1)
-    whole, halves = data.get_batch(6, 8, 0), [data.get_batch(at, 4, 0) for at in (6, 10)]
-    assert all(map(torch.equal, whole, map(torch.cat, zip(*halves, strict=True))))
-
-
 def test_a_subset_has_the_windows_named_and_no_other():
     data = TokenDataset(range(101), 10)
     assert lists(data.subset([7, 7, -1])[:]) == lists(data[[7, 7, 9]])

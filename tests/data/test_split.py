@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from shard_texts import Numbers
 
 from gptlib.data import split
-from gptlib.data.corpora import load_corpus
 from gptlib.data.split import (
     NGRAM,
     drop_overlapping,
@@ -102,13 +101,6 @@ def test_a_cut_takes_text_ids_and_tensors():
             split_text(text, share)
 
 
-def test_nothing_to_split_is_refused():
-    with pytest.raises(CorpusError, match="held out"):
-        split_documents(["the same"] * 30)
-    with pytest.raises(CorpusError, match="leave a side empty"):
-        split_documents([])
-
-
 @pytest.mark.parametrize("shares", [(0.0, 0.1), (-0.1, 0.1), (0.5, 0.5), (1.0, 0.0), (0.1, -0.1)])
 def test_shares_that_leave_nothing_are_refused(shares):
     with pytest.raises(ConfigError, match=f"validation {shares[0]} and test {shares[1]}"):
@@ -127,23 +119,6 @@ def test_a_test_split_is_taken_from_training_alone():
     assert three["validation"] == two["validation"]
     assert sorted(three["train"] + three["test"]) == sorted(two["train"])
     assert abs(len(three["test"]) - 200) < 4 * (2_000 * 0.1 * 0.9) ** 0.5
-
-
-def word_ngrams(documents):
-    """All runs of 20 words."""
-    words = [document.split() for document in documents]
-    return {tuple(w[i : i + 20]) for w in words for i in range(len(w) - 19)}
-
-
-def test_the_bundled_articles_share_no_run_of_twenty_words_and_random_windows_would():
-    articles = load_corpus("sample-articles")
-    training, validation = map(word_ngrams, split_documents(articles.documents))
-    assert not training & validation
-    words = articles.text.split()
-    pieces = [" ".join(words[i : i + 60]) for i in range(0, len(words), 30)]
-    random.Random(0).shuffle(pieces)
-    training, validation = map(word_ngrams, split_documents(pieces))
-    assert training & validation
 
 
 # N-grams in common, against sets of tuples
@@ -203,6 +178,7 @@ def test_they_are_those_of_sets_of_tuples_whatever_the_blocks(tmp_path_factory, 
 
 PASSAGE = list(range(100, 130))
 TWENTY = PASSAGE[:20]
+WIDE = list(range(70_000, 70_030))
 CASES = {
     "nineteen": ([TWENTY[:19]], [[3, *TWENTY[:19], 4]], ([], 0)),
     "twenty": ([[1, *TWENTY, 2]], [[5] * 30, [3, *TWENTY, 4], TWENTY[:10] * 2], ([1], 1)),
@@ -217,17 +193,14 @@ CASES = {
         [TWENTY[::-1], TWENTY[1:] + TWENTY[:1], TWENTY[5:] + TWENTY[:5], [*TWENTY[:5], 106, 105]],
         ([], 0),
     ),
+    "wide ids": ([WIDE], [[1] * 30, WIDE], ([1], 11)),
 }
 
 
 @pytest.mark.parametrize("training, held_out, expected", CASES.values(), ids=CASES)
 def test_twenty_tokens_in_a_row_of_one_document_count(tmp_path, training, held_out, expected):
-    assert found_in(tmp_path, training, held_out) == expected
-
-
-def test_large_vocabularies_have_wider_ids(tmp_path):
-    passage = list(range(70_000, 70_030))
-    assert found_in(tmp_path, [passage], [[1] * 30, passage], "<u4", 100_000) == ([1], 11)
+    dtype, vocab_size = ("<u4", 100_000) if training == [WIDE] else ("<u2", 1_000)
+    assert found_in(tmp_path, training, held_out, dtype, vocab_size) == expected
 
 
 @given(
