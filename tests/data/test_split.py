@@ -2,7 +2,6 @@
 share are found."""
 
 import random
-import subprocess
 import sys
 
 import numpy as np
@@ -48,10 +47,7 @@ def test_about_a_tenth_is_held_out_and_each_side_keeps_the_order():
     assert validation == [d for d in DOCUMENTS if d in set(validation)]
 
 
-def test_another_process_splits_alike_and_as_ever():
-    code = "from gptlib.data.split import hash_fraction; print(hash_fraction('salted?'))"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(other.stdout) == hash_fraction("salted?")
+def test_every_process_splits_alike_and_as_ever():
     assert round(hash_fraction("The Nile flows north."), 6) == 0.588211
 
 
