@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 from transformers_twin import as_theirs, random_ids, transformers_name, twins
 
@@ -24,11 +23,11 @@ FAMILY = {
 }
 
 
-def next_token_loss(logits: Tensor, ids: Tensor) -> Tensor:
+def next_token_loss(logits, ids):
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
 
 
-def relative_difference(a: Tensor, b: Tensor) -> float:
+def relative_difference(a, b):
     return float(((a - b).norm() / b.norm()).detach())
 
 
@@ -132,7 +131,7 @@ def test_future_tokens_cannot_change_the_past():
                 assert not moved[torch.arange(ids.shape[0]) != row].any()
 
 
-def outputs_of_every_block(model: GPT, ids: Tensor) -> list[Tensor]:
+def outputs_of_every_block(model, ids):
     """The residual stream after each block, and the logits."""
     outputs = []
     keep = [lambda _module, _inputs, output: outputs.append(output)]
