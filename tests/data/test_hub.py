@@ -3,7 +3,6 @@
 import json
 import random
 import re
-import time
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlencode
@@ -332,20 +331,6 @@ def test_the_token_stands_in_no_file_no_log_and_no_error(reader, server):
     assert "Traceback" in words and CANARY not in words + json.dumps(answer)
     found = [path for path, content in reader.files().items() if CANARY.encode() in content]
     assert reader.files() and found == []
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_named_within_thirty_seconds_of_real_time(fault, tmp_path):
-    with hub_server.running(repositories()) as server:
-        reader = Reader(tmp_path / "reader", server.url)
-        server.fault, server.where = fault, ".parquet"
-        for do, choices in (("stream", {}), ("load", {})):
-            begun = time.monotonic()
-            answer = reader.ask(do, "darija", **choices)
-            print(f"{fault} {do} {time.monotonic() - begun:.1f} s: {answer['message']}")
-            assert answer["error"] == "CorpusUnavailable" and answer["seconds"] < 30
-        reader.close()
 
 
 # Addresses
