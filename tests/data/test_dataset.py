@@ -33,14 +33,6 @@ def shards_of(parts, known="of a test"):
 # Windows
 
 
-def test_ten_ids_by_hand():
-    x, y = TokenDataset(range(10), context_length=4)[:]
-    assert x.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert y.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
-    x, y = TokenDataset(range(10), context_length=4, stride=3)[:]
-    assert x.tolist() == [[0, 1, 2, 3], [3, 4, 5, 6]] and y[:, -1].tolist() == [4, 7]
-
-
 @given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 60))
 def test_they_equal_a_plain_loop(context_length, stride, extra):
     ids = [7 * place % 101 for place in range(context_length + 1 + extra)]

@@ -87,7 +87,7 @@ def test_parameters_are_counted_from_the_shape(name, total, qkv_bias):
     assert sum(counts[part] for part in parts) == counts["total"]
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])  # the narrowest and the widest
 def test_first_loss_stands_just_above_the_logarithm_of_the_vocabulary(name):
     # two blocks of the real width; the initial scale of the projections is that of two blocks
     config = GPTConfig.named(name, n_layers=2, context_length=64)
