@@ -1,13 +1,11 @@
 """What several test files share."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 
 @pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
+def one_thread():
     """For tiny models: threads that share a tensor of a few numbers mostly wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -13,8 +13,6 @@ import sys
 import time
 import traceback
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
 from gptlib import cli
 from gptlib.config import GPTConfig
@@ -31,7 +29,7 @@ SILENCE_OF = data_hub.silence_of
 class Reader:
     """A child process that reads what it is told to; its files and its words are kept."""
 
-    def __init__(self, folder: Path, endpoint: str, **variables: str) -> None:
+    def __init__(self, folder, endpoint, **variables):
         self.folder = folder
         folder.mkdir()
         private = ("HF_", "GPTLIB_", "HUGGING")
@@ -58,19 +56,19 @@ class Reader:
                 text=True,
             )
 
-    def ask(self, do: str, *names: str, **choices: Any) -> dict[str, Any]:
+    def ask(self, do, *names, **choices):
         assert self.process.stdin and self.process.stdout
         wish = {"do": do, **({"name": names[0]} if names else {}), **choices}
         self.process.stdin.write(json.dumps(wish) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    def close(self) -> None:
+    def close(self):
         assert self.process.stdin
         self.process.stdin.close()
         self.process.wait(timeout=20)
 
-    def files(self) -> dict[str, bytes]:
+    def files(self):
         """Every file that reading has left, without the libraries' locks and their note of the
         newest version."""
         return {
@@ -83,26 +81,26 @@ class Reader:
         }
 
 
-def load(name: str, **choices: Any) -> dict[str, Any]:
+def load(name, **choices):
     corpus = load_corpus(name, **choices)
     kept = {"name": corpus.name, "license": corpus.license, "source": corpus.source}
     return {"documents": corpus.documents, **kept}
 
 
-def stream(name: str, first: int | None = None, **choices: Any) -> dict[str, Any]:
+def stream(name, first=None, **choices):
     return {"documents": list(islice(stream_corpus(name, **choices), first))}
 
 
-def weigh(name: str, revision: str) -> dict[str, Any]:
+def weigh(name, revision):
     """Load OpenAI's weights, at the only revision that the small hub has."""
     weights.RELEASES[name] = revision, "548 MB"
     data_hub.libraries()[1].constants.DOWNLOAD_CHUNK_SIZE = 1000  # what a cut may cost
-    GPTConfig.named = lambda name: GPTConfig(61, 16, n_layers=1, n_heads=2, width=8)  # type: ignore
+    GPTConfig.named = lambda name: GPTConfig(61, 16, n_layers=1, n_heads=2, width=8)
     model = load_openai(name)
     return {"sum": float(model.token_embedding.weight.sum())}
 
 
-def prepare(name: str, out: str, **choices: Any) -> dict[str, Any]:
+def prepare(name, out, **choices):
     """The command in this process, with whatever it prints and writes."""
     sys.argv = ["gptlib", "prepare", name, "--out", out, "--vocab-size", "260", *choices["options"]]
     try:
@@ -115,13 +113,11 @@ def prepare(name: str, out: str, **choices: Any) -> dict[str, Any]:
 class Keyboard(io.StringIO):
     """Standard input with somebody at it."""
 
-    def isatty(self) -> bool:
+    def isatty(self):
         return True
 
 
-def push(
-    folder: str, repository: str, options: tuple[str, ...] = (), typed: str | None = None
-) -> dict[str, Any]:
+def push(folder, repository, options=(), typed=None):
     """The command in this process: its exit code and all that it says."""
     sys.argv = ["gptlib", "push", folder, repository, *options]
     before = sys.stdin
@@ -137,21 +133,21 @@ def push(
     return {"exit_code": 0, "said": said.getvalue()}
 
 
-def variable(name: str, value: str | None) -> dict[str, Any]:
+def variable(name, value):
     os.environ.pop(name, None)
     if value is not None:
         os.environ[name] = value
     return {}
 
 
-def hurry(times: float) -> dict[str, Any]:
+def hurry(times):
     """Add the libraries' pauses up instead of waiting for them, and shorten each silence."""
     data_hub.silence_of = lambda method, path: SILENCE_OF(method, path) / times
-    time.sleep = SLEPT.append  # type: ignore[assignment]
+    time.sleep = SLEPT.append
     return {}
 
 
-def main() -> None:
+def main():
     answers, sys.stdout = sys.stdout, sys.stderr  # what the package prints is read there
     for line in sys.stdin:
         wish = json.loads(line)

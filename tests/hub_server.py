@@ -8,7 +8,6 @@ import io
 import json
 import re
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -20,17 +19,16 @@ from pyarrow import parquet
 REQUESTS = 3000
 STALL = 60.0
 HTML = b"<!DOCTYPE html><html><body>Please log in to this network</body></html>"
-Answer = tuple[int, dict[str, str], bytes]
 
 
-def table(row_group: int | None = None, **columns: list[str]) -> bytes:
+def table(row_group=None, **columns):
     """A parquet file; each row group is read on its own."""
     buffer = io.BytesIO()
     parquet.write_table(pyarrow.table(columns), buffer, row_group_size=row_group)
     return buffer.getvalue()
 
 
-def paths_under(files: dict[str, bytes], folder: str) -> list[str]:
+def paths_under(files, folder):
     """Every file and folder inside a folder of a repository; "" is the whole."""
     folders = {file[:place] for file in files for place, letter in enumerate(file) if letter == "/"}
     inside = f"{folder}/" if folder else ""
@@ -42,7 +40,7 @@ class Hub(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, repositories: dict[str, dict[str, bytes]]) -> None:
+    def __init__(self, repositories):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories, self.uploads = repositories, Uploads(repositories)
         self.gated: dict[str, str] = {}  # repository -> the token that opens it
@@ -53,10 +51,10 @@ class Hub(ThreadingHTTPServer):
         self.ended = threading.Event()
 
     @property
-    def url(self) -> str:
+    def url(self):
         return f"http://127.0.0.1:{self.server_port}"
 
-    def commit(self, repository: str) -> str:
+    def commit(self, repository):
         """The commit follows from the files, as in git."""
         digest = hashlib.sha1(repository.encode())
         for path, content in sorted(self.repositories[repository].items()):
@@ -69,7 +67,7 @@ class Handler(BaseHTTPRequestHandler):
     timeout = STALL
     server: Hub
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         hub, path = self.server, unquote(urlsplit(self.path).path)
         hub.asked.append((self.command, path, self.headers.get("Range", "")))
         hub.tokens.add(self.headers.get("Authorization", ""))
@@ -82,10 +80,10 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_POST = do_PUT = do_GET
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_):
         """Stay silent."""
 
-    def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def reply(self, status, headers, body):
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
@@ -94,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
             self.server.sent += len(body) if ".parquet" in self.path else 0
 
-    def answer(self, path: str, body: bytes) -> Answer:
+    def answer(self, path, body):
         """The answer of a hub in order."""
         token = self.headers.get("Authorization", "")
         sent = self.server.uploads.answer(self.server.url, path, token, body)
@@ -115,10 +113,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.file(repository, rest[2])
         return self.about(repository, rest, body)
 
-    def refusal(self, status: int, code: str, message: str) -> Answer:
+    def refusal(self, status, code, message):
         return status, {"X-Error-Code": code, "X-Error-Message": message}, b""
 
-    def file(self, repository: str, path: str) -> Answer:
+    def file(self, repository, path):
         commit, files = self.server.commit(repository), self.server.repositories[repository]
         if path not in files:
             status, headers, body = self.refusal(404, "EntryNotFound", "Entry not found")
@@ -137,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
         headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
         return 206, headers, content[start : end + 1]
 
-    def about(self, repository: str, rest: list[str], body: bytes) -> Answer:
+    def about(self, repository, rest, body):
         """What the API says of a repository, its tree or some of its paths."""
         files = self.server.repositories[repository]
         if rest and rest[0] == "tree":
@@ -155,7 +153,7 @@ class Handler(BaseHTTPRequestHandler):
             found = {"id": repository, "sha": commit, "siblings": siblings, "private": False}
         return 200, {"Content-Type": "application/json"}, json.dumps(found).encode()
 
-    def entries(self, files: dict[str, bytes], paths: list[str]) -> list[dict[str, object]]:
+    def entries(self, files, paths):
         found: list[dict[str, object]] = []
         for path in paths:
             if path in files:
@@ -167,61 +165,61 @@ class Handler(BaseHTTPRequestHandler):
 
     # Faults: what a network can do to an answer
 
-    def fault_cut(self, path: str) -> None:
+    def fault_cut(self, path):
         """The whole length is announced, half of it is sent, and the line goes dead."""
         status, headers, body = self.answer(path, b"")
         self.close_connection = True
         self.reply(status, headers | {"Content-Length": str(len(body) + 1)}, body[: len(body) // 2])
 
-    def fault_cut_first(self, path: str) -> None:
+    def fault_cut_first(self, path):
         """Only an answer from the beginning on is cut."""
         whole = self.command == "GET" and not self.headers.get("Range")
         self.fault_cut(path) if whole else self.reply(*self.answer(path, b""))
 
-    def fault_short(self, path: str) -> None:
+    def fault_short(self, path):
         """Half of the file, announced as such."""
         status, headers, body = self.answer(path, b"")
         self.reply(status, headers, body[: len(body) // 2])
 
-    def fault_altered(self, path: str) -> None:
+    def fault_altered(self, path):
         """One byte at the end is another."""
         status, headers, body = self.answer(path, b"")
         self.reply(status, headers, body[:-1] + b"?")
 
-    def fault_html(self, path: str) -> None:
+    def fault_html(self, path):
         self.reply(200, {"Content-Type": "text/html; charset=utf-8"}, HTML)
 
-    def fault_disguised_html(self, path: str) -> None:
+    def fault_disguised_html(self, path):
         _, headers, body = self.answer(path, b"")
         self.reply(200, headers, (HTML + b" " * len(body))[: len(body)])
 
-    def fault_busy(self, path: str) -> None:
+    def fault_busy(self, path):
         self.reply(429, {}, b"")
 
-    def fault_busy_for_long(self, path: str) -> None:
+    def fault_busy_for_long(self, path):
         self.reply(429, {"Retry-After": "300"}, b"")
 
-    def fault_broken(self, path: str) -> None:
+    def fault_broken(self, path):
         self.reply(500, {}, b"")
 
-    def fault_slow(self, path: str) -> None:
+    def fault_slow(self, path):
         """The right answer, after a second."""
         self.server.ended.wait(1.0)
         self.reply(*self.answer(path, self.body))
 
-    def fault_stall(self, path: str) -> None:
+    def fault_stall(self, path):
         """Not a byte until the hub closes."""
         self.close_connection = True
         self.server.ended.wait(STALL)
 
-    def fault_stall_in_the_middle(self, path: str) -> None:
+    def fault_stall_in_the_middle(self, path):
         self.fault_cut(path)
         self.wfile.flush()
         self.server.ended.wait(STALL)
 
 
 @contextmanager
-def running(repositories: dict[str, dict[str, bytes]]) -> Iterator[Hub]:
+def running(repositories):
     """A hub that serves until the block ends."""
     hub = Hub(repositories)
     thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01})

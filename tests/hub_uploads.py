@@ -5,25 +5,24 @@ import hashlib
 import json
 import re
 
-Answer = tuple[int, dict[str, str], bytes]
 LARGE = (".safetensors", ".png")  # sent to a store of their own before the commit
 
 
-def in_json(status: int, content: object) -> Answer:
+def in_json(status, content):
     return status, {"Content-Type": "application/json"}, json.dumps(content).encode()
 
 
 class Uploads:
     """Sent files, for whoever holds the right token; a commit is taken whole or not at all."""
 
-    def __init__(self, repositories: dict[str, dict[str, bytes]]) -> None:
+    def __init__(self, repositories):
         self.repositories = repositories
         self.writer = ""  # the token that may write
         self.owner = ""  # the name under which it may
         self.private: dict[str, bool] = {}
         self.store: dict[str, bytes] = {}  # sha256 → a large file that is in no commit yet
 
-    def answer(self, url: str, path: str, token: str, body: bytes) -> Answer | None:
+    def answer(self, url, path, token, body):
         """The answer to one who sends; None for one who only asks."""
         if path.startswith("/store/"):
             return self.keep(path.removeprefix("/store/"), body)
@@ -46,7 +45,7 @@ class Uploads:
             return self.commit(url, place[1], body)
         return self.batch(url, json.loads(body))
 
-    def create(self, url: str, wish: dict[str, str]) -> Answer:
+    def create(self, url, wish):
         if wish.get("organization") != self.owner:
             return in_json(403, {"error": "You have no rights to write there"})
         name = f"{self.owner}/{wish['name']}"
@@ -56,27 +55,27 @@ class Uploads:
         self.private[name] = wish.get("visibility") == "private" or bool(wish.get("private"))
         return in_json(200, {"url": f"{url}/{name}", "id": name})
 
-    def modes(self, wish: dict[str, list[dict[str, str]]]) -> Answer:
-        def mode(path: str) -> dict[str, object]:
+    def modes(self, wish):
+        def mode(path):
             kind = "lfs" if path.endswith(LARGE) else "regular"
             return {"path": path, "uploadMode": kind, "shouldIgnore": False, "oid": None}
 
         return in_json(200, {"files": [mode(file["path"]) for file in wish["files"]]})
 
-    def batch(self, url: str, wish: dict[str, list[dict[str, str]]]) -> Answer:
+    def batch(self, url, wish):
         objects = [
             {**wanted, "actions": {"upload": {"href": f"{url}/store/{wanted['oid']}"}}}
             for wanted in wish["objects"]
         ]
         return in_json(200, {"transfer": "basic", "objects": objects})
 
-    def keep(self, oid: str, body: bytes) -> Answer:
+    def keep(self, oid, body):
         if hashlib.sha256(body).hexdigest() != oid:
             return in_json(400, {"error": "other bytes than announced"})
         self.store[oid] = body
         return in_json(200, {})
 
-    def commit(self, url: str, name: str, body: bytes) -> Answer:
+    def commit(self, url, name, body):
         lines = [json.loads(line) for line in body.splitlines()]
         files = {}
         for line in lines:

@@ -25,7 +25,7 @@ SIGNS = [".", ",", "!?", "…", "—", "'s", "'ll", " 've", "'S", "’s", "''", 
 SIGNS += ["<|endoftext|>", "\x00", "\x1c", "\x85", "\ufeff", "\u0301", "\u200d", "http://a.b/c?d=1"]
 
 
-def texts_in_all_scripts(per_script: int, seed: int = 0) -> list[str]:
+def texts_in_all_scripts(per_script, seed=0):
     """Seeded texts of 1 to 12 words in one script each, with odd spaces and signs."""
     draw = random.Random(seed)
     texts = []
@@ -58,7 +58,7 @@ def merged(word, pair):
     return word
 
 
-def darija() -> list[str]:
+def darija():
     """The rows of the bundled sample in Darija."""
     sample = Path(__file__).parent.parent / "data" / "sample-darija.jsonl"
     return [json.loads(line)["text"] for line in sample.read_text(encoding="utf-8").splitlines()]

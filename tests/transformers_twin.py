@@ -1,16 +1,12 @@
 """Transformers' GPT-2 with the same numbers as ours: an independent model to compare with."""
 
-from pathlib import Path
-
 import torch
-from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from gptlib.config import GPTConfig
 from gptlib.model import GPT
 
 
-def transformers_name(name: str) -> str:
+def transformers_name(name):
     """The name that transformers gives to one of our parameters."""
     for ours, theirs in {
         "token_embedding": "transformer.wte",
@@ -26,13 +22,13 @@ def transformers_name(name: str) -> str:
     return name
 
 
-def as_theirs(name: str, tensor: Tensor) -> Tensor:
+def as_theirs(name, tensor):
     """A parameter or gradient of ours in their layout: their Conv1D holds weights transposed."""
     linear = tensor.dim() == 2 and "embedding" not in name
     return tensor.T if linear else tensor
 
 
-def twins(config: GPTConfig, std: float, dtype: torch.dtype) -> tuple[GPT, GPT2LMHeadModel]:
+def twins(config, std, dtype):
     """Our model with every parameter drawn at random, and transformers' with the same numbers.
 
     Both are built without memory, so that the 124M model's numbers are drawn once and shared.
@@ -53,7 +49,7 @@ def twins(config: GPTConfig, std: float, dtype: torch.dtype) -> tuple[GPT, GPT2L
     return ours.eval(), theirs.eval()
 
 
-def transformers_config(config: GPTConfig) -> GPT2Config:
+def transformers_config(config):
     return GPT2Config(
         vocab_size=config.vocab_size,
         n_positions=config.context_length,
@@ -65,12 +61,12 @@ def transformers_config(config: GPTConfig) -> GPT2Config:
     )
 
 
-def random_ids(config: GPTConfig, B: int, T: int, seed: int = 0) -> Tensor:
+def random_ids(config, B, T, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(config.vocab_size, (B, T), generator=generator)  # (B, T)
 
 
-def opened(folder: Path, dtype: torch.dtype = torch.float64) -> GPT2LMHeadModel:
+def opened(folder, dtype=torch.float64):
     """What transformers makes of a folder; every name of its file must find its place."""
     model, report = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, trust_remote_code=False, output_loading_info=True

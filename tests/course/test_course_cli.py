@@ -46,13 +46,21 @@ def test_help_is_there_for_every_command(gptcourse, name):
     assert name != "grade" or "no security sandbox" in " ".join(out.split())
 
 
-def test_help_answers_at_once():
-    program = "import sys; sys.argv[1:] = ['--help']; import gptcourse.cli as c\ntry: c.main()\n"
-    program += "except SystemExit: pass\nsys.exit(len({'torch', 'matplotlib', 'nbformat'} & set("
-    program += "sys.modules)))"
-    assert (
-        subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL).returncode == 0
-    )
+AT_ONCE = """
+import sys
+sys.argv[1:] = ["--help"]
+from gptcourse.cli import main
+try:
+    main()
+except SystemExit:
+    assert not {"torch", "matplotlib", "nbformat"} & {*sys.modules}
+import gptcourse.grading.grade, gptcourse.notebooks.edition, gptcourse.reference_runs, gptlib.plots
+assert "torch" not in sys.modules
+"""
+
+
+def test_help_answers_at_once_and_grading_and_drawing_load_no_torch():
+    subprocess.run([sys.executable, "-c", AT_ONCE], stdout=subprocess.DEVNULL, check=True)
 
 
 BAD = [

@@ -1,7 +1,6 @@
 """The drawings: found by name, shown as SVG, and readable by whoever cannot see them."""
 
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,12 @@ NAMES = sorted(path.stem for path in ASSETS.glob("*.svg"))
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_there_is_a_map_for_every_notebook_of_the_first_part() -> None:
+def test_there_is_a_map_for_every_notebook_of_the_first_part():
     assert {f"map-{number:02d}" for number in range(1, 10)} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_drawing_shows_itself_and_tells_what_it_shows(name: str) -> None:
+def test_a_drawing_shows_itself_and_tells_what_it_shows(name):
     shown = drawing(name)
     assert shown._repr_svg_() == (ASSETS / f"{name}.svg").read_text(encoding="utf-8")
     assert repr(shown) == shown.description
@@ -27,7 +26,7 @@ def test_a_drawing_shows_itself_and_tells_what_it_shows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_drawing_is_readable_and_stands_alone(name: str) -> None:
+def test_a_drawing_is_readable_and_stands_alone(name):
     text = (ASSETS / f"{name}.svg").read_text(encoding="utf-8")
     root = ElementTree.fromstring(text)
     assert [child.tag for child in root[:2]] == [f"{SVG}title", f"{SVG}desc"]
@@ -42,26 +41,20 @@ def test_a_drawing_is_readable_and_stands_alone(name: str) -> None:
     assert text.count("http") == text.count("http://www.w3.org/")  # nothing is fetched
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(CourseError, match=r"no drawing 'map-99'.*map-01"):
         drawing("map-99")
 
 
-@pytest.mark.parametrize("described", ["", "<desc></desc>", "<desc> </desc>"])
-def test_a_drawing_without_a_text_alternative_is_refused(
-    described: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_text_alternative_is_one_line_and_one_without_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(drawings, "ASSETS", tmp_path)
-    (tmp_path / "bare.svg").write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg"><title>bare</title>{described}</svg>'
-    )
-    with pytest.raises(CourseError, match=r"bare\.svg has no <desc>"):
-        drawing("bare")
 
+    def draw(described):
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg"><title>t</title>{described}</svg>'
+        (tmp_path / "bare.svg").write_text(svg)
+        return drawing("bare")
 
-def test_the_text_alternative_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawings, "ASSETS", tmp_path)
-    (tmp_path / "two.svg").write_text(
-        '<svg xmlns="http://www.w3.org/2000/svg"><title>t</title><desc>one\n  two</desc></svg>'
-    )
-    assert repr(drawing("two")) == "one two"
+    assert repr(draw("<desc>one\n  two</desc>")) == "one two"
+    for described in ("", "<desc></desc>", "<desc> </desc>"):
+        with pytest.raises(CourseError, match=r"bare\.svg has no <desc>"):
+            draw(described)

@@ -130,16 +130,11 @@ def test_an_in_step_cell_is_written_from_the_package_and_its_output_stays(refres
     assert "+def double(x: int) -> int:" in difference and "01_title.ipynb, cell 3" in difference
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [("2 * x", "x + x"), ("# exact", "# exactly"), ("x: int", "x: float")]
-)
-def test_a_changed_definition_comment_or_hint_is_a_difference(refreshed, old, new):
-    lines = refreshed(CELL, PART.replace(old, new))[1].splitlines()
-    assert any(line.startswith("-") and old in line for line in lines)
-    assert any(line.startswith("+") and new in line for line in lines)
-
-
-def test_a_changed_docstring_is_none(refreshed):
+def test_a_changed_definition_comment_or_hint_is_a_difference_and_a_docstring_is_none(refreshed):
+    for old, new in (("2 * x", "x + x"), ("# exact", "# exactly"), ("x: int", "x: float")):
+        lines = refreshed(CELL, PART.replace(old, new))[1].splitlines()
+        assert any(line.startswith("-") and old in line for line in lines)
+        assert any(line.startswith("+") and new in line for line in lines)
     assert refreshed(CELL, PART.replace("Twice.", "Two times."))[1] == ""
 
 

@@ -3,8 +3,6 @@
 import json
 import math
 import random
-import subprocess
-import sys
 from dataclasses import asdict, replace
 
 import pytest
@@ -154,12 +152,6 @@ def test_an_unknown_or_damaged_recording_is_named(tmp_path):
             load_recording(tmp_path / f"bad{number}.json")
 
 
-def test_recordings_and_plots_need_no_torch():
-    code = "import sys, gptlib.plots, gptcourse.reference_runs; print('torch' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "False"
-
-
 # The band
 
 
@@ -281,8 +273,11 @@ def recording(tiny):
     return Recording(**{**tiny, **{name: Curve(**tiny[name]) for name in names}})
 
 
-def test_a_fresh_seed_is_normal(recording):
+def test_a_fresh_seed_is_normal_and_an_order_that_never_gets_on_is_found(recording, monkeypatch):
     assert verdict(train(4), recording).startswith("Your curve is normal: ")
+    first = DATA[0].get_batch(0, PLAN.batch_size, 4)
+    monkeypatch.setattr(TokenDataset, "get_batch", lambda *_: first)
+    assert verdict(train(4), recording).startswith("Your curve is unusual: ")
 
 
 @pytest.mark.parametrize(
@@ -296,12 +291,6 @@ def test_a_rate_ten_times_too_high_and_a_missing_warm_up_are_found(recording, ch
     rows = train(4, **changes)
     assert named in verdict(rows, recording)
     assert verdict(disguised(rows), recording).startswith("Your curve is unusual: ")
-
-
-def test_an_order_that_never_gets_on_is_found(recording, monkeypatch):
-    first = DATA[0].get_batch(0, PLAN.batch_size, 4)
-    monkeypatch.setattr(TokenDataset, "get_batch", lambda *_: first)
-    assert verdict(train(4), recording).startswith("Your curve is unusual: ")
 
 
 def test_a_bundled_recording_begins_as_todays_code_does():

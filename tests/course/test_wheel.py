@@ -32,22 +32,35 @@ def test_the_wheel_holds_every_file_of_the_package(installed):
     assert {path.relative_to(installed) for path in installed.rglob("*.py")} == there
 
 
-def test_elsewhere_it_trains_writes_draws_and_evaluates(installed, tmp_path):
-    def run(command):
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "gptlib", *command.split()],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(installed)},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+COMMANDS = """
+train sample-story --steps 20 --tokenizer characters --context-length 16 --n-layers 1 --n-heads 2 --width 16 --out run
+generate --model run --prompt The --max-new-tokens 8
+plot run
+export run model
+evaluate --model run text.txt
+"""  # noqa: E501
+PROGRAM = """
+import runpy, sys
+for command in sys.stdin.read().split("\\n"):
+    sys.argv = ["gptlib", *command.split()]
+    try:
+        runpy.run_module("gptlib", run_name="__main__")
+    except SystemExit as stop:
+        assert not stop.code, command
+"""
 
-    size = "--tokenizer characters --context-length 16 --n-layers 1 --n-heads 2 --width 16"
-    run(f"train sample-story --steps 20 {size} --out run")
-    assert run("generate --model run --prompt The --max-new-tokens 8").startswith("The")
-    assert "loss.png" in run("plot run")
-    assert "exported" in run("export run model")
+
+def test_elsewhere_it_trains_writes_draws_and_evaluates(installed, tmp_path):
     (tmp_path / "text.txt").write_text("I read it standing.")
-    assert "perplexity" in run("evaluate --model run text.txt")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM],
+        input=COMMANDS.strip(),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "\nThe" in done.stdout and (tmp_path / "model" / "config.json").is_file()
+    for words in ("loss.png", "exported", "perplexity"):
+        assert words in done.stdout

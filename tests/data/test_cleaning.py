@@ -47,6 +47,10 @@ def clean_one(text):
     return next(Cleaner(NORMALIZERS).clean([text]), None)
 
 
+def cleaned_darija(text):
+    return next(darija_cleaner().clean([text]))
+
+
 def dropped_by(cleaner, text):
     """The step that drops a row, None where it is kept."""
     kept = list(cleaner.clean([text]))
@@ -86,18 +90,12 @@ def dropped_by(cleaner, text):
             "عام 2024 2 500 000 دج 01-01-2024 0,5 0.25",
         ),
         (resolve_html, "R&D &copie; &amp;amp; &amp;foo; <b>", "R&D &copie; & &foo; <b>"),
+        (clean_one, "a\x1cb\x00c\x1fd", "a\nbc d"),  # separators part words, the rest goes
+        (cleaned_darija, "جميـــل الـ bus ديالكم", "جميل ال bus ديالكم"),
     ],
 )
 def test_normalizers_by_hand(normalize, before, after):
     assert normalize(before) == after
-
-
-def test_the_stroke_that_stretches_a_word_goes():
-    assert list(darija_cleaner().clean(["جميـــل الـ bus ديالكم"])) == ["جميل ال bus ديالكم"]
-
-
-def test_a_separator_among_control_characters_parts_words():
-    assert clean_one("a\x1cb\x00c\x1fd") == "a\nbc d"
 
 
 @given(NOISE)

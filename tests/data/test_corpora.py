@@ -129,5 +129,7 @@ def test_a_folder_of_ones_own_is_read_by_name(tmp_path):
 def test_the_readme_tells_of_every_corpus():
     readme = (environment.SAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in readme for name in CORPORA)
+    for spec in CORPORA.values():
+        assert (spec.repository or "") in readme and (spec.license in readme or not spec.repository)
     for sample in environment.SAMPLES.iterdir():
         assert sample.name == "README.md" or sample.name in readme

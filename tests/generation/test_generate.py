@@ -139,13 +139,6 @@ def test_streamed_pieces_join_to_the_generated_text(make_model, tokenizer, promp
     assert all(pieces)  # a piece is shown only once there is something to show
 
 
-def test_a_character_of_several_tokens_is_streamed_whole(tokenizer):
-    """A model that spells 🙂 byte by byte: one piece comes out, not four replacement signs."""
-    spelled = list("a🙂ب".encode())
-    pieces = stream_text(Speller(tokenizer.vocab_size, spelled), tokenizer, "x", len(spelled))
-    assert list(pieces) == ["a", "🙂", "ب"]
-
-
 def test_text_ends_before_the_end_of_text_token(tokenizer):
     model = Speller(tokenizer.vocab_size, [*b"ok", tokenizer.end_of_text, *b"more"])
     assert generate_text(model, tokenizer, "x", 9) == ["xok"]

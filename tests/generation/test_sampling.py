@@ -160,13 +160,6 @@ def test_the_penalty_is_that_of_transformers(seed, B, T, penalty):
     assert torch.equal(logits, before)
 
 
-def test_the_penalty_by_hand():
-    logits = torch.tensor([[2.0, -2.0, 2.0, -2.0]])
-    found = penalize(logits, torch.tensor([[0, 1, 0]]), 2.0)
-    assert found.tolist() == [[1.0, -4.0, 2.0, -2.0]]  # token 0 stands there twice, counts once
-    assert penalize(logits, torch.tensor([[0]]), 1.0).tolist() == logits.tolist()
-
-
 def test_a_high_penalty_never_repeats_a_token_and_counts_the_prompt(model):
     class AlwaysTheSame(GPT):
         """Scores above 0, the same after every text; dividing by 1e6 sends one to the end."""

@@ -87,6 +87,8 @@ def test_unknown_names_and_keys_are_errors_that_list_the_known(make, message):
         (GPTConfig, {"n_layers": 0}, "n_layers is 0"),
         (GPTConfig, {"n_heads": 0}, "n_heads is 0"),
         (GPTConfig, {"width": 0}, "width is 0"),
+        (GPTConfig, {"vocab_multiple": 0}, "vocab_multiple is 0"),
+        (GPTConfig, {"vocab_multiple": 1.5}, "vocab_multiple is 1.5"),
         (GPTConfig, {"n_layers": 2.0}, "n_layers is 2.0: it must be a whole number"),
         (GPTConfig, {"n_layers": True}, "n_layers is True"),
         (GPTConfig, {"n_layers": "12"}, "n_layers is '12'"),

@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 from transformers_twin import as_theirs, random_ids, transformers_name, twins
 
@@ -24,11 +23,11 @@ FAMILY = {
 }
 
 
-def next_token_loss(logits: Tensor, ids: Tensor) -> Tensor:
+def next_token_loss(logits, ids):
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
 
 
-def relative_difference(a: Tensor, b: Tensor) -> float:
+def relative_difference(a, b):
     return float(((a - b).norm() / b.norm()).detach())
 
 
@@ -88,7 +87,7 @@ def test_parameters_are_counted_from_the_shape(name, total, qkv_bias):
     assert sum(counts[part] for part in parts) == counts["total"]
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])  # the narrowest and the widest
 def test_first_loss_stands_just_above_the_logarithm_of_the_vocabulary(name):
     # two blocks of the real width; the initial scale of the projections is that of two blocks
     config = GPTConfig.named(name, n_layers=2, context_length=64)
@@ -132,7 +131,7 @@ def test_future_tokens_cannot_change_the_past():
                 assert not moved[torch.arange(ids.shape[0]) != row].any()
 
 
-def outputs_of_every_block(model: GPT, ids: Tensor) -> list[Tensor]:
+def outputs_of_every_block(model, ids):
     """The residual stream after each block, and the logits."""
     outputs = []
     keep = [lambda _module, _inputs, output: outputs.append(output)]

@@ -135,14 +135,6 @@ def test_attention_equals_the_toy_worked_head_by_head():
     close(attention(TOY[None])[0, 3], torch.tensor([1.2122, -0.1901, 1.7306, 0.9249]), 5e-5)
 
 
-@settings(deadline=None)
-@given(st.sampled_from([1, 2, 3, 4, 6, 12]), st.booleans())
-def test_heads_do_not_add_parameters(n_heads, qkv_bias):
-    C, attention = 12, CausalSelfAttention(configuration(n_heads, 12 // n_heads, qkv_bias=qkv_bias))
-    n_parameters = sum(parameter.numel() for parameter in attention.parameters())
-    assert n_parameters == 4 * C * C + (4 if qkv_bias else 1) * C
-
-
 # ---- LayerNorm -----------------------------------------------------------------------------------
 
 
@@ -172,7 +164,7 @@ def test_layer_norm_by_hand():
     assert LayerNorm(6).epsilon == 1e-5
 
 
-# ---- GELU and MLP --------------------------------------------------------------------------------
+# ---- GELU ----------------------------------------------------------------------------------------
 
 
 def test_gelu_is_the_tanh_form_and_not_the_exact_one():
@@ -185,14 +177,6 @@ def test_gelu_is_the_tanh_form_and_not_the_exact_one():
     assert values.min().item() == pytest.approx(-0.170, abs=5e-4)  # the notebook names this point
     assert grid[values.argmin()].item() == pytest.approx(-0.752, abs=2e-3)
     close(gelu(torch.tensor([-1e4, -100.0, 0, 100, 1e4])), torch.tensor([0, 0, 0, 100, 1e4]))
-
-
-@each_shape
-def test_mlp_equals_its_formula(shape):
-    mlp, x = made(MLP, shape)
-    assert mlp.expand.weight.shape == (4 * x.shape[-1], x.shape[-1])
-    hidden = F.gelu(F.linear(x, mlp.expand.weight, mlp.expand.bias), approximate="tanh")
-    close(mlp(x), F.linear(hidden, mlp.projection.weight, mlp.projection.bias), 1e-4)
 
 
 # ---- Block ---------------------------------------------------------------------------------------
@@ -227,7 +211,9 @@ def test_block_and_its_gradients_equal_torchs_pre_ln_layer(shape):
     block, x = made(Block, shape, torch.float64)
     twin, pairs = torch_twin(block, shape[2])
     expected, target = twin(x, src_mask=causal_mask(shape)), torch.randn_like(x)
+    before = x.clone()
     close(block(x), expected)
+    assert torch.equal(x, before)  # the input stays unchanged
     (block(x) * target).sum().backward()
     (expected * target).sum().backward()
     for ours, theirs in pairs:
@@ -257,33 +243,7 @@ def test_block_equals_the_toy_worked_by_hand():
     assert block(TOY[None])[0, 0].tolist() == pytest.approx(by_hand, abs=1e-4)
 
 
-@pytest.mark.parametrize("width", [4, 64, 768])
-def test_block_holds_12_C_squared_plus_13_C_parameters(width):
-    with torch.device("meta"):
-        block = Block(GPTConfig(width=width, n_heads=2, layer_norm_epsilon=0.5))
-    assert sum(parameter.numel() for parameter in block.parameters()) == 12 * width**2 + 13 * width
-    assert block.ln_1.epsilon == block.ln_2.epsilon == 0.5
-
-
-# ---- every layer ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [CausalSelfAttention, Block])
-@each_shape
-def test_future_tokens_cannot_change_the_past(kind, shape):
-    layer, x = made(kind, shape)
-    x /= 4  # or some weights would be too small to see
-    before, original = layer(x), x.clone()
-    for row in range(shape[0]):
-        for position in range(shape[1]):
-            edited = x.clone()
-            edited[row, position, 0] += 2
-            moved = (layer(edited) - before).abs().amax(dim=-1)  # (B, T)
-            assert (moved[row, :position] == 0).all(), "an earlier position saw the edit"
-            assert (moved[row, position:] > 1e-6).all(), "a later position missed the edit"
-            moved[row] = 0
-            assert (moved == 0).all(), "another sequence saw the edit"
-    assert torch.equal(x, original)  # inputs stay unchanged
+# ---- dropout -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [CausalSelfAttention, MLP])

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gptlib.config import MODELS, GPTConfig, TrainingConfig, padded_size
 from gptlib.data.dataset import TokenDataset
-from gptlib.errors import CheckpointError, ConfigError, TokenOutOfRange
+from gptlib.errors import CheckpointError, TokenOutOfRange
 from gptlib.generation import generate
 from gptlib.model import GPT, count_parameters
 from gptlib.training.checkpoint import load_checkpoint, load_model, restore_checkpoint
@@ -71,12 +71,6 @@ def test_no_spare_rows_unless_asked_for():
     assert (
         model.lm_head_weight is model.token_embedding.weight
     )  # a slice of all would copy its gradient
-
-
-@pytest.mark.parametrize("multiple", [0, -64, 1.5, True, None])
-def test_a_multiple_that_is_no_whole_number_is_named(multiple):
-    with pytest.raises(ConfigError, match=f"vocab_multiple is {multiple}"):
-        GPTConfig(vocab_multiple=multiple)
 
 
 def test_spare_rows_are_counted_and_nothing_else_changes():
@@ -137,14 +131,6 @@ def test_a_padding_id_is_never_sampled():
     assert (counts > 850).all()  # 1,000 each, where every token is as likely
     for settings in ({"top_k": 99}, {"top_p": 1.0}, {"temperature": 0}):
         assert max(generate(model, [1], 40, n_sequences=9, seed=1, **settings)[0]) < 5
-
-
-def test_a_spare_row_that_fits_best_of_all_is_not_chosen():
-    _, padded = twins()
-    x, _ = windows()
-    with torch.no_grad():
-        padded.token_embedding.weight[V + 3] = 9 * padded.hidden_states(x)[0, -1]
-    assert max(generate(padded, x[0].tolist(), 1, temperature=0)[0]) < V
 
 
 @pytest.mark.parametrize("spare_id", [V, V + 1, 63, 64])

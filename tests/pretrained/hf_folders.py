@@ -3,16 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizer_texts import darija
-from torch import Tensor
 from transformers import (
     AutoTokenizer,
-    GPT2LMHeadModel,
-    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 from transformers_twin import random_ids
@@ -22,17 +18,16 @@ from gptlib.generation import generate
 from gptlib.kv_cache import CachedGPT
 from gptlib.model import GPT
 from gptlib.pretrained.tokenizer_files import write_tokenizer
-from gptlib.tokenizer import BPETokenizer, Tokenizer
+from gptlib.tokenizer import BPETokenizer
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SMALL = GPTConfig(vocab_size=300, context_length=96, n_layers=2, n_heads=2, width=16)
 ROWS = darija()
 ROLES = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
 Change = Callable[[Path], object]
-Pair = tuple[Tokenizer, PreTrainedTokenizerBase]
 
 
-def drawn(std: float = 0.3, dtype: torch.dtype = torch.float64, **changes: object) -> GPT:
+def drawn(std=0.3, dtype=torch.float64, **changes):
     """A model with every parameter drawn at random, biases and LayerNorms included."""
     model = GPT(GPTConfig.from_dict({**SMALL.to_dict(), **changes})).to(dtype).eval()
     generator = torch.Generator().manual_seed(7)
@@ -43,7 +38,7 @@ def drawn(std: float = 0.3, dtype: torch.dtype = torch.float64, **changes: objec
     return model
 
 
-def assert_same(ours: GPT, theirs: GPT2LMHeadModel) -> None:
+def assert_same(ours, theirs):
     """Logits equal to a relative 1e-8, and the same 64 tokens."""
     ids = random_ids(ours.config, 2, 24)
     with torch.no_grad():
@@ -54,10 +49,10 @@ def assert_same(ours: GPT, theirs: GPT2LMHeadModel) -> None:
     assert generate(CachedGPT(ours), ids[0].tolist(), 64, temperature=0) == expected.tolist()
 
 
-def set_fields(name: str, **values: Any) -> Change:
+def set_fields(name, **values):
     """Set fields of a JSON file, which need not be there; None takes one out."""
 
-    def apply(folder: Path) -> None:
+    def apply(folder):
         path = folder / name
         content = {**(json.loads(path.read_text()) if path.is_file() else {}), **values}
         path.write_text(json.dumps({k: value for k, value in content.items() if value is not None}))
@@ -65,10 +60,10 @@ def set_fields(name: str, **values: Any) -> Change:
     return apply
 
 
-def rewrite(change: Callable[[dict[str, Tensor]], object]) -> Change:
+def rewrite(change):
     """Change the tensors of a folder's file."""
 
-    def apply(folder: Path) -> None:
+    def apply(folder):
         tensors = load_file(folder / "model.safetensors")
         change(tensors)
         whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -77,18 +72,18 @@ def rewrite(change: Callable[[dict[str, Tensor]], object]) -> Change:
     return apply
 
 
-def open_theirs(folder: Path) -> PreTrainedTokenizerBase:
+def open_theirs(folder):
     # what AutoTokenizer asks beside the tokenizer's own files: which model this is
     set_fields("config.json", model_type="gpt2")(folder)
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
-def exported(folder: Path, tokenizer: Tokenizer) -> Pair:
+def exported(folder, tokenizer):
     write_tokenizer(folder, tokenizer, context_length=1 << 20)
     return tokenizer, open_theirs(folder)
 
 
-def foreign(folder: Path) -> None:
+def foreign(folder):
     """A tokenizer of another's making: </s> ends a text; saved by transformers."""
     tokenizer = BPETokenizer.train(ROWS, 400, [*ROLES.values()], fast=True)
     (folder / "made").mkdir()
@@ -98,13 +93,13 @@ def foreign(folder: Path) -> None:
     words.save_pretrained(folder)
 
 
-def assert_same_ids(pair: Pair, text: str) -> None:
+def assert_same_ids(pair, text):
     ours, theirs = pair
     assert theirs(text).input_ids == ours.encode(text, allow_special=True)
     assert theirs(text, split_special_tokens=True).input_ids == ours.encode(text)
 
 
-def split_in_two(folder: Path) -> dict[str, str]:
+def split_in_two(folder):
     """Two files and their index in place of one; returns the index."""
     tensors = load_file(folder / WEIGHTS)
     (folder / WEIGHTS).unlink()

@@ -2,8 +2,6 @@
 
 import html
 import re
-from pathlib import Path
-from typing import Any
 
 import mistune
 import pytest
@@ -21,7 +19,7 @@ from gptlib.training.metrics import Row
 CONFIG = GPTConfig(300, 32, n_layers=2, n_heads=4, width=16, vocab_multiple=256, qkv_bias=False)
 
 
-def rows(corpus: str | None = "sample-darija", validate: int = 5, lowest: int = 20) -> list[Row]:
+def rows(corpus="sample-darija", validate=5, lowest=20):
     """The metrics of 40 steps; the validation loss is lowest at one of them."""
     about = {
         "training": TrainingConfig(learning_rate=3e-4, min_learning_rate=3e-5).to_dict(),
@@ -37,12 +35,12 @@ def rows(corpus: str | None = "sample-darija", validate: int = 5, lowest: int = 
     return found
 
 
-def card_of(**changes: Any) -> str:
+def card_of(**changes):
     known = {"title": "small", "config": CONFIG, "n_parameters": 12_345, "tokenizer": "bpe-300"}
     return model_card(**{**known, "step": 40, "rows": rows(), "figure": "loss.png", **changes})
 
 
-def seen(card: str) -> str:
+def seen(card):
     """What a reader sees of it: rendered, without the marks."""
     body = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
     rendered = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])(body)
@@ -50,7 +48,7 @@ def seen(card: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", "", rendered))
 
 
-def test_the_losses_in_the_table_are_the_runs() -> None:
+def test_the_losses_in_the_table_are_the_runs():
     table = re.findall(r"\| ([\d,]+) \| ([\d.–]+) \| ([\d.–]+) \|", card_of())
     assert [int(step) for step, *_ in table] == [0, 5, 10, 15, 20, 25, 30, 40]
     for step, training, validation in table:
@@ -58,7 +56,7 @@ def test_the_losses_in_the_table_are_the_runs() -> None:
         assert validation == f"{4 + abs(int(step) - 20) / 100:.4f}"
 
 
-def test_data_license_settings_shape_and_limits_are_told() -> None:
+def test_data_license_settings_shape_and_limits_are_told():
     card = seen(card_of())
     for words in (
         *("12,345 parameters", "for 40 steps on sample-darija", "written for this course", "MIT"),
@@ -74,7 +72,7 @@ def test_data_license_settings_shape_and_limits_are_told() -> None:
 
 
 @pytest.mark.parametrize("name", [spec.name for spec in CORPORA.values() if spec.repository])
-def test_a_text_of_the_hub_brings_its_license_and_its_page(name: str) -> None:
+def test_a_text_of_the_hub_brings_its_license_and_its_page(name):
     card = card_of(rows=rows(name))
     assert CORPORA[name].license in seen(card)
     head = ModelCard(card, ignore_metadata_errors=False).data
@@ -82,7 +80,7 @@ def test_a_text_of_the_hub_brings_its_license_and_its_page(name: str) -> None:
     assert head.pipeline_tag == "text-generation" and head.library_name == "transformers"
 
 
-def test_a_prepared_folder_is_named_by_its_text(tmp_path: Path) -> None:
+def test_a_prepared_folder_is_named_by_its_text(tmp_path):
     documents = [f"wesh rak {number}" for number in range(200)]
     place = tmp_path / "secret-place"
     tokenizer = BPETokenizer.train(documents, 270, [END_OF_TEXT], fast=True)
@@ -93,13 +91,13 @@ def test_a_prepared_folder_is_named_by_its_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("corpus", ["/home/someone/private/letters", "letters", "../letters"])
-def test_an_own_text_is_named_without_its_place(corpus: str) -> None:
+def test_an_own_text_is_named_without_its_place(corpus):
     card = card_of(rows=rows(corpus))
     assert "on letters." in seen(card) and "not known here: fill it in" in seen(card)
     assert "private" not in card.replace("private details", "")
 
 
-def test_what_a_run_does_not_know_is_not_pretended() -> None:
+def test_what_a_run_does_not_know_is_not_pretended():
     card = card_of(step=7, rows=[], figure=None, tokenizer=None)
     words = seen(card)
     assert "trained for 7 steps" in words and "without a tokenizer" in words
@@ -120,7 +118,7 @@ def test_what_a_run_does_not_know_is_not_pretended() -> None:
         ["", "|", "`", "*a*", "_a_", "<b>", "[x](y)", "# ", "~~a~~", "\\", "&lt;", "- "]
     ),
 )
-def test_any_name_is_shown_as_it_is(words: str, sign: str) -> None:
+def test_any_name_is_shown_as_it_is(words, sign):
     name = f"x{sign}{words}{sign}y".replace("/", "")
     shown = " ".join(name.split())
     card = card_of(title=name, rows=rows(name))

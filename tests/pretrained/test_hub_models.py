@@ -1,16 +1,12 @@
 """Models from and to a small hub on the loopback: kept, resumed, whole, or refused in words."""
 
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import hub_server
 import pytest
 import torch
 from hf_folders import drawn
 from hub_reader import CANARY, Reader
-from hub_server import Hub
 from safetensors.torch import save
 
 from gptlib.config import GPTConfig
@@ -18,7 +14,6 @@ from gptlib.errors import PretrainedError
 from gptlib.model import GPT
 from gptlib.pretrained.export import export_model, push_to_hub
 from gptlib.pretrained.weights import RELEASES, hf_name, import_model, transpose_conv1d
-from gptlib.tokenizer import BPETokenizer
 
 GPT2 = "openai-community/gpt2"
 NAME = "someone/small-model-401"  # a number in an address is no status
@@ -26,7 +21,7 @@ MODEL = GPT(GPTConfig(61, 16, n_layers=1, n_heads=2, width=8), seed=0)
 SUM = pytest.approx(float(MODEL.token_embedding.weight.detach().sum()))
 
 
-def weights() -> bytes:
+def weights():
     """A file as the hub's own: their names without a prefix, their layout."""
     tensors = {}
     for name, parameter in MODEL.state_dict().items():
@@ -36,13 +31,13 @@ def weights() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Hub]:
+def server():
     with hub_server.running({GPT2: {"model.safetensors": weights()}}) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def child(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+def child(server, tmp_path_factory):
     child = Reader(tmp_path_factory.mktemp("hub") / "reader", server.url)
     child.ask("hurry", times=16)
     yield child
@@ -50,7 +45,7 @@ def child(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rea
 
 
 @pytest.fixture
-def reader(child: Reader, server: Hub) -> Iterator[Reader]:
+def reader(child, server):
     """The child, logged in, with an empty cache, a line without fault and nothing sent yet."""
     child.ask("variable", "HF_TOKEN", value=CANARY)
     server.uploads.writer, server.uploads.owner = CANARY, "someone"
@@ -68,7 +63,7 @@ def reader(child: Reader, server: Hub) -> Iterator[Reader]:
 # --- OpenAI's weights ------------------------------------------------------------------------
 
 
-def test_weights_come_once_and_serve_without_a_network(reader: Reader, server: Hub) -> None:
+def test_weights_come_once_and_serve_without_a_network(reader, server):
     revision = server.commit(GPT2)
     assert reader.ask("weigh", "gpt2", revision=revision)["sum"] == SUM
     asked = {path for _, path, _ in server.asked if "/resolve/" in path}
@@ -79,7 +74,7 @@ def test_weights_come_once_and_serve_without_a_network(reader: Reader, server: H
     assert server.asked == []
 
 
-def test_a_broken_connection_goes_on_where_it_stopped(reader: Reader, server: Hub) -> None:
+def test_a_broken_connection_goes_on_where_it_stopped(reader, server):
     server.fault, server.where = "cut_first", "model.safetensors"
     assert reader.ask("weigh", "gpt2", revision=server.commit(GPT2))["sum"] == SUM
     starts = [wanted for method, _, wanted in server.asked if method == "GET"]
@@ -96,8 +91,8 @@ def test_a_broken_connection_goes_on_where_it_stopped(reader: Reader, server: Hu
     ],
 )
 def test_what_does_not_come_whole_is_named_with_each_way_out_and_not_kept(
-    fault: str, words: str, reader: Reader, server: Hub
-) -> None:
+    fault, words, reader, server
+):
     revision = server.commit(GPT2)
     if fault == "gated":
         server.gated[GPT2] = "hf_another"
@@ -114,7 +109,7 @@ def test_what_does_not_come_whole_is_named_with_each_way_out_and_not_kept(
     assert server.asked == [] or fault != "offline"
 
 
-def test_every_size_of_the_family_is_pinned_to_a_commit() -> None:
+def test_every_size_of_the_family_is_pinned_to_a_commit():
     assert list(RELEASES) == ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
     for revision, _ in RELEASES.values():
         assert len(revision) == 40 and int(revision, 16)
@@ -124,7 +119,7 @@ def test_every_size_of_the_family_is_pinned_to_a_commit() -> None:
 
 
 @pytest.fixture
-def folder(tokenizer: BPETokenizer, tmp_path: Path) -> Path:
+def folder(tokenizer, tmp_path):
     """An exported model with its card."""
     export_model(tmp_path / "out", drawn(dtype=torch.float32), tokenizer)
     (tmp_path / "out" / "README.md").write_text("---\ntags: [gpt2]\n---\n# Small\n")
@@ -132,7 +127,7 @@ def folder(tokenizer: BPETokenizer, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def push(reader: Reader, folder: Path, *options: str, **choices: Any) -> tuple[int, str]:
+def push(reader, folder, *options, **choices):
     """Its exit code and all it says, where the token must never stand."""
     answer = reader.ask("push", folder=str(folder), repository=NAME, options=options, **choices)
     assert "said" in answer, answer
@@ -140,7 +135,7 @@ def push(reader: Reader, folder: Path, *options: str, **choices: Any) -> tuple[i
     return answer["exit_code"], answer["said"]
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
@@ -161,14 +156,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     ],
 )
 def test_without_a_yes_a_network_and_a_token_nobody_is_asked(
-    options: list[str],
-    typed: str | None,
-    exit_code: int,
-    words: str,
-    reader: Reader,
-    server: Hub,
-    folder: Path,
-) -> None:
+    options, typed, exit_code, words, reader, server, folder
+):
     if typed == "offline":
         reader.ask("variable", "HF_HUB_OFFLINE", value="1")
     elif typed == "no token":
@@ -181,9 +170,7 @@ def test_without_a_yes_a_network_and_a_token_nobody_is_asked(
 
 
 @pytest.mark.parametrize("way", ["typed", "--yes", ".env", "public"])
-def test_a_yes_sends_exactly_the_files_as_one_commit(
-    way: str, reader: Reader, server: Hub, folder: Path, tmp_path: Path
-) -> None:
+def test_a_yes_sends_exactly_the_files_as_one_commit(way, reader, server, folder, tmp_path):
     before = contents(folder)
     (folder / "diary.txt").write_text("private")  # what no export writes stays here
     (folder / "optimizer.safetensors").write_text("private")
@@ -223,8 +210,8 @@ def test_a_yes_sends_exactly_the_files_as_one_commit(
     ],
 )
 def test_what_the_hub_refuses_or_a_broken_line_ends_in_time_and_shows_no_half(
-    fault: str, where: str, words: str, reader: Reader, server: Hub, folder: Path
-) -> None:
+    fault, where, words, reader, server, folder
+):
     if fault in ("writer", "owner"):
         setattr(server.uploads, fault, where)
     else:
@@ -240,7 +227,7 @@ def test_what_the_hub_refuses_or_a_broken_line_ends_in_time_and_shows_no_half(
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 @pytest.mark.parametrize("kind", ["gone", "a link"])
-def test_half_a_folder_is_not_sent(name: str, kind: str, folder: Path, tmp_path: Path) -> None:
+def test_half_a_folder_is_not_sent(name, kind, folder, tmp_path):
     (folder / name).rename(tmp_path / name)
     if kind == "a link":
         (folder / name).symlink_to(tmp_path / name)
@@ -250,6 +237,6 @@ def test_half_a_folder_is_not_sent(name: str, kind: str, folder: Path, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["", "model", "a/b/c", "../b", "a/..", "a b/c", "a/b\n", "/b"])
-def test_a_name_that_is_no_repository_is_refused(name: str, folder: Path) -> None:
+def test_a_name_that_is_no_repository_is_refused(name, folder):
     with pytest.raises(PretrainedError, match="is no name of a repository: write owner/name"):
         push_to_hub(folder, name, dry_run=True)

@@ -1,7 +1,6 @@
 """What ends, begins and pads a text comes in from any file, and goes out again."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,7 +23,7 @@ ROLE_IDS = [f"{role}_id" for role in ROLES]
 
 
 @pytest.fixture
-def ending(tmp_path: Path) -> Path:
+def ending(tmp_path):
     """A foreign model that ends each text at once, as transformers saves it."""
     folder = tmp_path / "theirs"
     folder.mkdir()
@@ -43,18 +42,18 @@ def ending(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("file", ROLE_FILES)
-def test_a_text_ends_where_any_of_the_files_says(file: str, ending: Path) -> None:
+def test_a_text_ends_where_any_of_the_files_says(file, ending):
     theirs, words = opened(ending), AutoTokenizer.from_pretrained(ending)
     prompt = words(PROMPT, return_tensors="pt")
     assert theirs.generate(**prompt, do_sample=False)[0, -1] == words.eos_token_id
     for other in set(ROLE_FILES) - {file}:
         set_fields(other, **dict.fromkeys([*ROLES, *ROLE_IDS]))(ending)
     model, tokenizer = import_model(ending, torch.float64)
-    assert tokenizer is not None and tokenizer.end_of_text == words.eos_token_id
+    assert tokenizer.end_of_text == words.eos_token_id
     assert generate_text(model, tokenizer, PROMPT, temperature=0) == [PROMPT]
 
 
-def test_every_role_goes_out_again_and_a_run_keeps_it(ending: Path, tmp_path: Path) -> None:
+def test_every_role_goes_out_again_and_a_run_keeps_it(ending, tmp_path):
     model, tokenizer = import_model(ending, torch.float64)
     export_model(tmp_path / "out", model, tokenizer)
     words = AutoTokenizer.from_pretrained(tmp_path / "out")
@@ -63,7 +62,7 @@ def test_every_role_goes_out_again_and_a_run_keeps_it(ending: Path, tmp_path: Pa
     for file in ("config.json", "generation_config.json"):
         content = json.loads((tmp_path / "out" / file).read_text())
         assert all(content[name] == there[name] is not None for name in ROLE_IDS[:3])
-    assert tokenizer is not None and tokenizer.roles == ROLES
+    assert tokenizer.roles == ROLES
     tokenizer.save(tmp_path / "run")
     again = load_tokenizer(tmp_path / "run")
     assert again.roles == ROLES and again.end_of_text == tokenizer.end_of_text
@@ -77,7 +76,7 @@ def test_every_role_goes_out_again_and_a_run_keeps_it(ending: Path, tmp_path: Pa
         ("config.json", 50_256, ""),  # what GPT2Config says where nobody has set it
     ],
 )
-def test_only_one_token_ends_a_text(file: str, ids: object, message: str, ending: Path) -> None:
+def test_only_one_token_ends_a_text(file, ids, message, ending):
     set_fields(file, eos_token_id=ids)(ending)
     if message:
         with pytest.raises(PretrainedError, match=message):

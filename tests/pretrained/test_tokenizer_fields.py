@@ -3,7 +3,6 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hf_folders import ROWS, Change, assert_same_ids, exported, open_theirs, set_fields
@@ -16,10 +15,10 @@ from gptlib.tokenizer import BPETokenizer
 SIGNS = ["</s>", "<pad>", " ", "  ", "\n", "|>", "<s", "</"]
 
 
-def in_part(*keys: str | int, **values: Any) -> Change:
+def in_part(*keys, **values):
     """Set fields in a part of tokenizer.json."""
 
-    def apply(folder: Path) -> None:
+    def apply(folder):
         parts = whole = json.loads((folder / "tokenizer.json").read_text())
         for key in keys:
             parts = parts[key]
@@ -29,7 +28,7 @@ def in_part(*keys: str | int, **values: Any) -> Change:
     return apply
 
 
-def ordinary_token_added(folder: Path) -> None:
+def ordinary_token_added(folder):
     parts = json.loads((folder / "tokenizer.json").read_text())
     token = {**parts["added_tokens"][0], "content": "e", "id": parts["model"]["vocab"]["e"]}
     parts["added_tokens"].append(token)
@@ -39,10 +38,10 @@ def ordinary_token_added(folder: Path) -> None:
 MADE = {"end": "</s>", "pad": "<pad>", "both": "</s><pad>", "apart": "[SEP]"}
 
 
-def decoder(**changes: dict[str, Any]) -> Change:
+def decoder(**changes):
     """An added_tokens_decoder of these special tokens, with some fields of some changed."""
 
-    def apply(folder: Path) -> None:
+    def apply(folder):
         vocabulary = json.loads((folder / "vocab.json").read_text())
         tokens = {}
         for name, token in MADE.items():
@@ -55,7 +54,7 @@ def decoder(**changes: dict[str, Any]) -> Change:
     return apply
 
 
-def config(**values: Any) -> Change:
+def config(**values):
     return set_fields("tokenizer_config.json", **values)
 
 
@@ -120,7 +119,7 @@ PARTS: dict[str, tuple[Change, str]] = {  # of tokenizer.json
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory):
     """The files of a tokenizer with four special tokens, one of them two others together."""
     tokenizer = BPETokenizer.train(ROWS, 300, [*MADE.values()], fast=True)
     tokenizer.roles = {"eos_token": "</s>", "pad_token": "<pad>"}
@@ -137,9 +136,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("change", "refusal", "kind"), CASES)
-def test_the_ids_are_autotokenizers_or_the_field_is_named(
-    change: Change, refusal: str, kind: str, made: Path, tmp_path: Path
-) -> None:
+def test_the_ids_are_autotokenizers_or_the_field_is_named(change, refusal, kind, made, tmp_path):
     folder = Path(shutil.copytree(made, tmp_path / "theirs"))
     config(tokenizer_class=kind)(folder)
     if kind == "alone":  # vocab.json and merges.txt, without the whole tokenizer
@@ -153,7 +150,7 @@ def test_the_ids_are_autotokenizers_or_the_field_is_named(
         assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
         return
     ours, theirs = read_tokenizer(folder), open_theirs(folder)
-    assert ours is not None and ours.roles["eos_token"] == "</s>"
+    assert ours.roles["eos_token"] == "</s>"
     for text in (*TEXTS, *ROWS[:30]):
         assert_same_ids((ours, theirs), text)
 
@@ -162,11 +159,11 @@ def test_the_ids_are_autotokenizers_or_the_field_is_named(
     ("a", "b", "upon"),
     [("<a>", "<b>", False), ("<a>", "x<", True), ("ab|", "b|c", True), ("abc", "b", True)],
 )
-def test_tokens_that_can_lie_upon_each_other(a: str, b: str, upon: bool) -> None:
+def test_tokens_that_can_lie_upon_each_other(a, b, upon):
     assert overlap(a, b) is overlap(b, a) is upon
 
 
-def test_a_special_token_that_no_file_adds_is_named(made: Path, tmp_path: Path) -> None:
+def test_a_special_token_that_no_file_adds_is_named(made, tmp_path):
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
         shutil.copy(made / name, tmp_path)
     with pytest.raises(PretrainedError, match=r"no merge makes '</s><pad>', and no file adds it"):
@@ -175,7 +172,7 @@ def test_a_special_token_that_no_file_adds_is_named(made: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
-def test_no_json_is_refused(name: str, content: bytes, made: Path, tmp_path: Path) -> None:
+def test_no_json_is_refused(name, content, made, tmp_path):
     folder = Path(shutil.copytree(made, tmp_path / "theirs"))
     (folder / name).write_bytes(content)
     with pytest.raises(
@@ -184,7 +181,7 @@ def test_no_json_is_refused(name: str, content: bytes, made: Path, tmp_path: Pat
         read_tokenizer(folder)
 
 
-def test_the_older_spelling_of_merges_is_read_too(made: Path, tmp_path: Path) -> None:
+def test_the_older_spelling_of_merges_is_read_too(made, tmp_path):
     """OpenAI's own tokenizer.json writes a merge as one text and does not name its model."""
     folder = Path(shutil.copytree(made, tmp_path / "theirs"))
     parts = json.loads((folder / "tokenizer.json").read_text())

@@ -1,10 +1,9 @@
 """Tokenizers in a Hugging Face folder: the same ids as AutoTokenizer's, or a refusal by name."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from hf_folders import ROLES, ROWS, Pair, assert_same_ids, exported, foreign, open_theirs
+from hf_folders import ROLES, ROWS, assert_same_ids, exported, foreign, open_theirs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_texts import ANY_TEXT, AWKWARD_TEXT, texts_in_all_scripts
@@ -30,7 +29,7 @@ MIXED_TEXT = st.lists(st.one_of(st.sampled_from(WORDS), st.sampled_from(SIGNS)),
 
 
 @pytest.fixture(scope="module", params=["gpt2", "darija", "special", "foreign"])
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+def pair(request, tmp_path_factory):
     """A tokenizer of ours and AutoTokenizer, which read, or was made of, the same files."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "foreign":
@@ -46,7 +45,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return exported(folder, made[request.param]())
 
 
-def test_five_hundred_texts_have_the_same_ids(pair: Pair) -> None:
+def test_five_hundred_texts_have_the_same_ids(pair):
     joined = [f"{ARABIZI}{token} {MARKET} {token}" for token in pair[0].special_tokens]
     texts = [*joined, *SIGNS, *texts_in_all_scripts(10), *ROWS[:400]]
     assert len(texts) > 500
@@ -56,14 +55,14 @@ def test_five_hundred_texts_have_the_same_ids(pair: Pair) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(st.one_of(MIXED_TEXT, ANY_TEXT, AWKWARD_TEXT))
-def test_any_text_has_the_same_ids_and_comes_back(pair: Pair, text: str) -> None:
+def test_any_text_has_the_same_ids_and_comes_back(pair, text):
     assert_same_ids(pair, text)
     assert pair[1].decode(pair[1](text).input_ids) == text
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.data())
-def test_any_ids_decode_alike(pair: Pair, data: st.DataObject) -> None:
+def test_any_ids_decode_alike(pair, data):
     ours, theirs = pair
     ids = data.draw(st.lists(st.integers(0, ours.vocab_size - 1), max_size=12))
     assert theirs.decode(ids) == ours.decode(ids)
@@ -71,7 +70,7 @@ def test_any_ids_decode_alike(pair: Pair, data: st.DataObject) -> None:
     assert theirs.decode(ids, skip_special_tokens=True) == ours.decode(shown)
 
 
-def test_special_tokens_padding_and_the_way_back(pair: Pair, tmp_path: Path) -> None:
+def test_special_tokens_padding_and_the_way_back(pair, tmp_path):
     ours, theirs = pair
     assert len(theirs) == theirs.vocab_size == ours.vocab_size  # no id beyond the model's table
     assert theirs.eos_token_id == ours.end_of_text
@@ -79,7 +78,7 @@ def test_special_tokens_padding_and_the_way_back(pair: Pair, tmp_path: Path) -> 
         assert theirs.convert_tokens_to_ids(token) == token_id
     theirs.save_pretrained(tmp_path)
     back = read_tokenizer(tmp_path)
-    assert back is not None and back.fingerprint == ours.fingerprint
+    assert back.fingerprint == ours.fingerprint
     assert back.special_tokens == ours.special_tokens and type(back) is type(ours)
     if ours.roles:
         return
@@ -91,13 +90,13 @@ def test_special_tokens_padding_and_the_way_back(pair: Pair, tmp_path: Path) -> 
     assert short[:n_padding] == [ours.end_of_text] * n_padding
 
 
-def test_a_tokenizer_without_special_tokens_gets_none(tmp_path: Path) -> None:
+def test_a_tokenizer_without_special_tokens_gets_none(tmp_path):
     ours, theirs = exported(tmp_path, BPETokenizer.train(MARKET, 280))
     assert len(theirs) == ours.vocab_size and theirs.all_special_tokens == []
     assert_same_ids((ours, theirs), f"{MARKET}<|endoftext|>{ARABIZI}")
 
 
-def test_characters_have_the_same_ids_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+def test_characters_have_the_same_ids_and_unknown_ones_are_refused(tmp_path):
     ours, theirs = exported(tmp_path, CharacterTokenizer.train([*ROWS, "\n \t'\""]))
     for text in (*ROWS, " \n\n ", ""):
         assert theirs(text).input_ids == ours.encode(text)
@@ -105,4 +104,4 @@ def test_characters_have_the_same_ids_and_unknown_ones_are_refused(tmp_path: Pat
     with pytest.raises(Exception, match="UNK"):
         theirs("☃")
     back = read_tokenizer(tmp_path)
-    assert back is not None and back.fingerprint == ours.fingerprint
+    assert back.fingerprint == ours.fingerprint

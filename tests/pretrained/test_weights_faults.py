@@ -2,46 +2,43 @@
 
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from hf_folders import INDEX, WEIGHTS, Change, drawn, rewrite, set_fields, split_in_two
-from transformers import GPT2LMHeadModel
 
 from gptlib.errors import PretrainedError
 from gptlib.pretrained.export import export_model
 from gptlib.pretrained.weights import import_model, load_openai
 
-Saved = Callable[..., tuple[Path, GPT2LMHeadModel]]
 WTE, C_ATTN = "transformer.wte.weight", "transformer.h.1.attn.c_attn.weight"
 
 
-def put(name: str, value: float, *place: int) -> Change:
+def put(name, value, *place):
     return rewrite(lambda tensors: tensors[name].__setitem__(place, value))
 
 
-def resize(change: Callable[[bytes], bytes]) -> Change:
+def resize(change):
     return lambda folder: (folder / WEIGHTS).write_bytes(change((folder / WEIGHTS).read_bytes()))
 
 
-def index(places: object, outside: str = "") -> Change:
+def index(places, outside=""):
     """Put an index in the place of the weights, which go elsewhere."""
 
-    def apply(folder: Path) -> None:
+    def apply(folder):
         (folder / WEIGHTS).rename(folder / outside) if outside else (folder / WEIGHTS).unlink()
         set_fields(INDEX, weight_map=places)(folder)
 
     return apply
 
 
-def one_part_gone(folder: Path) -> None:
+def one_part_gone(folder):
     split_in_two(folder)
     (folder / "model-1.safetensors").unlink()
 
 
-def no_index(folder: Path) -> None:
+def no_index(folder):
     split_in_two(folder)
     (folder / INDEX).unlink()
 
@@ -128,14 +125,14 @@ FAULTS: dict[str, tuple[Change, str]] = {
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "model"
     export_model(folder, drawn(), None)
     return folder
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_refused_by_name(fault: str, whole: Path, tmp_path: Path) -> None:
+def test_a_fault_is_refused_by_name(fault, whole, tmp_path):
     folder = Path(shutil.copytree(whole, tmp_path / "model"))
     plant, message = FAULTS[fault]
     plant(folder)
@@ -145,7 +142,7 @@ def test_a_fault_is_refused_by_name(fault: str, whole: Path, tmp_path: Path) -> 
         assert "\n" not in str(refusal.value)
 
 
-def test_dropouts_that_differ_are_said_to_become_one(saved: Saved) -> None:
+def test_dropouts_that_differ_are_said_to_become_one(saved):
     folder, _ = saved()
     set_fields("config.json", attn_pdrop=0.2, embd_pdrop=0.3)(folder)
     with (
@@ -155,6 +152,6 @@ def test_dropouts_that_differ_are_said_to_become_one(saved: Saved) -> None:
         assert load_openai(folder).config.dropout == 0.1
 
 
-def test_what_is_neither_a_name_nor_a_folder_is_named() -> None:
+def test_what_is_neither_a_name_nor_a_folder_is_named():
     with pytest.raises(PretrainedError, match=r"gpt3 is neither a folder nor a name: give one of"):
         load_openai("gpt3")
