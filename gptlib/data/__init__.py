@@ -5,7 +5,8 @@ corpora      texts by name, path or address (readers: files; hub: the Hugging Fa
 split        training and held-out documents, and what they share
 shards       ids on the disk: written, verified, opened
 prepare      from a corpus to a folder of shards
-cleaning     normalizers, filters, duplicates (language_id: Darija from French and others)
+cleaning     filters, duplicates, a report (normalizers: what a step writes anew)
+language_id  Darija, French, both or another language (function_words: by their small words)
 """
 
 from gptlib.data.cleaning import (

@@ -207,7 +207,7 @@ def prepare(
 def check_choices(tokenizer: Tokenizer | int, n_shards: int, drop_shared: bool) -> None:
     """Refuse what cannot work before a document is read."""
     if n_shards < 1:
-        raise ConfigError(f"n_shards is {n_shards}: it must be 1 or more")
+        raise ConfigError(f"{n_shards} shards cannot be written: ask for 1 or more")
     if isinstance(tokenizer, int):
         room_for_merges(tokenizer, [END_OF_TEXT])
         return

@@ -305,10 +305,10 @@ def interrupted():
 SAME = [f"{PASSAGE}{n}" for n in range(60)]
 LETTERS = CharacterTokenizer.train(DOCUMENTS)
 REFUSED = {
-    "no shards": ({"documents": unread(), "n_shards": 0}, ConfigError, "n_shards is 0"),
+    "no shards": ({"documents": unread(), "n_shards": 0}, ConfigError, "0 shards cannot be"),
     "no shards, trained": (
         {"documents": unread(), "tokenizer": SIZE, "n_shards": 0},
-        *(ConfigError, "n_shards is 0"),
+        *(ConfigError, "0 shards cannot be"),
     ),
     "no validation": ({"validation": 0.0}, ConfigError, "validation 0.0 and test"),
     "shares": ({"documents": unread(), "validation": 0.5, "test": 0.5}, ConfigError, "and test"),
