@@ -187,8 +187,8 @@ def shingles(text: str) -> list[bytes]:
 
 # Overlap. Ids lie on a line, the end-of-text id behind each document, and no n-gram contains one.
 # N-grams are compared by 64 bits of hash: that one of 10^7 held-out ones meets the hash of another
-# among 10^8 of training has the probability 10^-4. The held-out ids stand in memory, with a hash
-# for each of their different n-grams; training, which may lie on the disk, is passed once.
+# among 10^8 of training has the probability 10^-4. Both lines may lie on the disk: what stays
+# in memory is a hash for each different n-gram that is held out.
 
 
 def ngram_overlap(
