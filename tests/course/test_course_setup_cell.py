@@ -135,12 +135,6 @@ def test_in_this_repository_it_finds_the_code_beside_the_notebooks(open_notebook
     assert gptlib_of(open_notebook(paths.NOTEBOOKS)) == paths.REPOSITORY
 
 
-def test_in_a_clone_it_finds_the_clone_without_a_remote(open_notebook, course, tmp_path):
-    clone = tmp_path / "clone"
-    shutil.copytree(course, clone)
-    assert gptlib_of(open_notebook(clone / "notebooks")) == clone.resolve()
-
-
 def test_on_colab_it_clones_the_tag_once(open_notebook, remote, tmp_path):
     content = tmp_path / "content"
     for address in (remote, Address("file:///gone", "v1")):  # the second time nothing is fetched
