@@ -11,7 +11,8 @@ FLOORS = {
     "gptlib": [
         *("errors", "files", "config", "environment"),
         *("tokenizer", "attention", "block", "loss", "model", "generation", "kv_cache"),
-        *("inference", "data", "training", "planning", "pretrained", "plots", "commands"),
+        *("inference", "data", "training", "planning", "pretrained"),
+        *("finetuning", "classification", "lora", "plots", "commands"),
         *("options", "cli", "__main__"),
     ],
     # It imports gptlib, and nothing of gptlib imports it.

@@ -26,8 +26,9 @@ def evaluate(model: GPT, data: TokenDataset, batch_size: int = 8) -> float:
         for first in range(0, len(data), batch_size):
             x, y = data[first : first + batch_size]  # (B, T) each
             loss = model(x.to(model.device), y.to(model.device))
-            total += loss.item() * y.numel()
-            n_targets += y.numel()
+            taught = int((y >= 0).sum())  # −100 teaches nothing
+            total += loss.item() * taught
+            n_targets += taught
     return total / n_targets
 
 

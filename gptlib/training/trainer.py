@@ -212,7 +212,7 @@ def check_data(model: GPT, data: TokenDataset) -> None:
             f"{known:,}: give the model a vocab_size of {data.ids.vocab_size}"
         )
     inputs, targets = data[:1] if shards else data[:]  # (n, T) each
-    for ids in (inputs, targets):
+    for ids in (inputs, targets.clamp(min=0)):  # −100 teaches nothing
         check_ids(ids, model.config)
 
 
