@@ -22,7 +22,7 @@ from gptlib.finetuning import IGNORED, AnsweringGPT, ExampleDataset, Row
 from gptlib.generation import eval_mode
 from gptlib.model import GPT
 from gptlib.tokenizer import Tokenizer
-from gptlib.training.checkpoint import MODEL, load_checkpoint
+from gptlib.training.checkpoint import MODEL, check_tensors, load_checkpoint
 
 LEARNS = ("head", "last block", "everything")
 
@@ -96,9 +96,8 @@ def label_dataset(
         ids = tokenizer.encode(row["text"].strip())
         finetuning.check_length(len(ids), context_length, f"example {number}")
         encoded.append((ids, [IGNORED] * (len(ids) - 1) + [labels.index(row["label"])]))
-    return finetuning.pad_rows(
-        encoded, tokenizer.special_tokens.get(finetuning.PAD, 0)
-    )  # no real token looks there
+    pad = tokenizer.special_tokens.get(finetuning.PAD, 0)  # no real token looks there: any will do
+    return finetuning.pad_rows(encoded, pad)
 
 
 @torch.no_grad()
@@ -141,6 +140,7 @@ def load_classifier(folder: str | Path) -> GPTClassifier:
     if "label_names" not in tensors:
         raise CheckpointError(f"{checkpoint.folder} is no classifier: open it with load_model")
     model = GPTClassifier(GPT(shape), label_names(tensors["label_names"]))
+    check_tensors(checkpoint.folder / MODEL, tensors, model.state_dict())
     model.load_state_dict(tensors)
     return model.eval()
 

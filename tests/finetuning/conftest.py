@@ -1,13 +1,10 @@
 """A tokenizer of a small world's words, and models of two blocks that tests change freely."""
 
 import pytest
+import small_world
 import torch
-from small_world import TEXT
 
-from gptlib.config import GPTConfig
 from gptlib.finetuning import add_special_tokens
-from gptlib.model import GPT
-from gptlib.tokenizer import BPETokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -17,14 +14,12 @@ def one_thread_each(one_thread):
 
 @pytest.fixture(scope="session")
 def plain_tokenizer():
-    return BPETokenizer.train([TEXT], 300, ["<|endoftext|>"], fast=True)
+    return small_world.plain_tokenizer()
 
 
 @pytest.fixture
 def base(plain_tokenizer):
-    """A model without special tokens but the end of a text."""
-    shape = {"context_length": 48, "n_layers": 2, "n_heads": 2, "width": 16, "dropout": 0.0}
-    return GPT(GPTConfig(plain_tokenizer.vocab_size, **shape), seed=1)
+    return small_world.plain_model(plain_tokenizer)
 
 
 @pytest.fixture

@@ -1,70 +1,50 @@
 """The one trainer serves: it learns, resumes bit for bit, and keeps what is frozen."""
 
 import copy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-from small_world import QUESTIONS, ROWS
+from small_world import (
+    CONFIG,
+    KINDS,
+    LABELS,
+    QUESTIONS,
+    of_kind,
+    plain_model,
+    plain_tokenizer,
+    trainer_of,
+)
 
-from gptlib.classification import GPTClassifier, accuracy, confusion, label_dataset, load_classifier
-from gptlib.config import TrainingConfig
+from gptlib.classification import GPTClassifier, accuracy, confusion, load_classifier
 from gptlib.errors import CheckpointError
 from gptlib.finetuning import (
     IGNORED,
     AnsweringGPT,
     Example,
     ExampleDataset,
+    add_special_tokens,
     answer,
-    answer_dataset,
-    examples,
 )
-from gptlib.lora import add_lora
 from gptlib.model import GPT
 from gptlib.training.checkpoint import load_model
 from gptlib.training.evaluation import evaluate
+from gptlib.training.metrics import curve, read_metrics
 from gptlib.training.trainer import Trainer
 
-CONFIG = TrainingConfig(
-    steps=10,
-    batch_size=3,
-    accumulation=2,
-    learning_rate=1e-2,
-    warmup_steps=2,
-    evaluate_every=5,
-    checkpoint_every=5,
-)
-LABELS = ["place", "job"]
-
-
-def of_kind(kind, base, tokenizer):
-    """A model of one kind, begun anew each time, and its examples."""
-    base = copy.deepcopy(base)
-    if kind in ("answers", "answers with LoRA"):
-        data = answer_dataset(tokenizer, examples(QUESTIONS, "question"), 48)
-        model = AnsweringGPT(base)
-        return (add_lora(model, 4, 8) if "LoRA" in kind else model), data
-    data = label_dataset(tokenizer, ROWS, LABELS, 48)
-    if kind == "labels with LoRA":
-        return add_lora(GPTClassifier(base, LABELS), 4, 8), data
-    return GPTClassifier(base, LABELS, kind), data
-
-
-KINDS = ["answers", "answers with LoRA", "head", "last block", "everything", "labels with LoRA"]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1")
+SCRIPT = Path(__file__).with_name("tuned_by_two.py")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_5_and_5_steps_are_10_bit_for_bit(chat, tmp_path, kind):
-    base, tokenizer = chat
-    kept = {n: p.clone() for n, p in of_kind(kind, base, tokenizer)[0].named_parameters()}
-
-    def trainer(folder):
-        model, data = of_kind(kind, base, tokenizer)
-        return Trainer(model, data, data.subset(range(3)), CONFIG, folder, tokenizer)
-
-    whole = trainer(None)
+    kept = {n: p.clone() for n, p in of_kind(kind, *chat)[0].named_parameters()}
+    whole = trainer_of(kind, chat, None)
     whole.train()
-    trainer(tmp_path / "run").train(until=5)
-    resumed = trainer(tmp_path / "run")
+    trainer_of(kind, chat, tmp_path / "run").train(until=5)
+    resumed = trainer_of(kind, chat, tmp_path / "run")
     rows = resumed.train(resume=True)
     assert resumed.resumed_step == 5
     losses = [[row["loss"] for row in r if "loss" in row] for r in (whole.run.log.rows, rows)]
@@ -134,3 +114,15 @@ def test_an_epoch_shows_each_example_once_and_batches_do_not_depend_on_the_past(
     assert torch.equal(data.get_batch(4, 2, seed=1)[0], x[4:6])
     assert torch.equal(data.subset([3, 1])[:][0], data[[3, 1]][0])
     assert torch.equal(data[3][1], data[[3]][1][0])
+
+
+def test_two_processes_have_the_losses_of_one(tmp_path):
+    command = [sys.executable, *TORCHRUN, "--nproc-per-node=2", str(SCRIPT), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    tokenizer = plain_tokenizer()
+    chat = add_special_tokens(plain_model(tokenizer), tokenizer)
+    for kind in ("last block", "labels with LoRA", "answers"):
+        alone = curve(trainer_of(kind, chat, None).train(), "loss")[1]
+        together = curve(read_metrics(tmp_path / kind), "loss")[1]
+        assert together == pytest.approx(alone, abs=1e-6), kind
