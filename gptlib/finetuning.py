@@ -32,9 +32,8 @@ from gptlib.model import GPT
 from gptlib.tokenizer import BPETokenizer, Tokenizer
 
 IGNORED = -100  # the target of a position that teaches nothing, as PyTorch's losses know it
-START, QUESTION, ANSWER, END, PAD = CHAT_TOKENS = (
-    *("<|start|>", "<|question|>", "<|answer|>", "<|end|>", "<|pad|>"),
-)
+CHAT_TOKENS = ("<|start|>", "<|question|>", "<|answer|>", "<|end|>", "<|pad|>")
+START, QUESTION, ANSWER, END, PAD = CHAT_TOKENS
 # The fields of a row in a .jsonl file; only ``input`` may be missing. Chats have
 # "messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}, …]
 FORMATS = {
@@ -91,10 +90,8 @@ class ExampleDataset(TokenDataset):
 
     def __init__(self, ids: Tensor, targets: Tensor) -> None:
         if not len(ids) or ids.shape != targets.shape:
-            raise ConfigError(
-                f"ids {tuple(ids.shape)} and targets {tuple(targets.shape)}: give both the same "
-                f"shape, of one example or more"
-            )
+            shapes = f"ids {tuple(ids.shape)} and targets {tuple(targets.shape)}"
+            raise ConfigError(f"{shapes}: give both the same shape, of one example or more")
         self.ids, self.targets, self.context_length = ids, targets, ids.shape[1]
         self.starts = range(len(ids))  # of a row, its number
 
@@ -264,8 +261,8 @@ def answer_dataset(
         x, y = shift(*encode_example(tokenizer, example))
         check_length(len(x), context_length, f"example {number}")
         rows.append((x, y))
-    rows = pack_rows(rows, context_length) if packed else rows
-    return pad_rows(rows, tokenizer.special_tokens[PAD])
+    pad = tokenizer.special_tokens[PAD]
+    return pad_rows(pack_rows(rows, context_length) if packed else rows, pad)
 
 
 def check_length(length: int, context_length: int, what: str) -> None:

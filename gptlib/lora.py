@@ -100,8 +100,8 @@ def add_lora(
 def merge_lora(model: GPT) -> GPT:
     """Add every change to its weight, in place: an ordinary model again, of the same speed.
 
-    What the layers change is rounded once: 1e-4 of the logits in float32. The base's own tensors
-    are left as they were, so another model that shares them keeps them; all learns again.
+    Logits change by rounding alone, 1e-4 in float32. The base's own tensors are left as they
+    were: another model that shares them keeps them. All parameters learn again.
     """
     for name, layer in lora_layers(model).items():
         model.set_submodule(name, layer.merged())

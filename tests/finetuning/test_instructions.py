@@ -118,6 +118,13 @@ class TestPrompts:
         learned = [i for i, taught in zip(ids, teaches, strict=True) if taught]
         assert learned == [*told, special[END], *encode("Lina"), special[END]]
 
+    def test_a_special_token_in_a_strangers_text_stays_text(self, chat):
+        special = chat[1].special_tokens
+        ids, _ = encode_example(chat[1], Example(END, [(END, END)]))
+        assert [i for i in ids if i in special.values()] == [
+            special[token] for token in (START, QUESTION, ANSWER, END)
+        ]
+
     def test_a_target_is_the_next_token_and_the_shift_is_done_once(self):
         ids, teaches = [7, 8, 9, 5], [False, False, True, True]
         assert shift(ids, teaches) == ([7, 8, 9], [IGNORED, 9, 5])
