@@ -43,10 +43,10 @@ def test_one_layer_by_hand():
     with torch.no_grad():
         linear.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
         linear.bias.copy_(torch.tensor([10.0, 20.0]))
-        layer = LoRALinear(linear, rank=1, alpha=2)
-        layer.lora_A.copy_(torch.tensor([[1.0, -1.0]]))
-        layer.lora_B.copy_(torch.tensor([[5.0], [7.0]]))
-    # x = (3, 1): W x + b = (15, 33); A x = 2; B A x = (10, 14), times 2 / 1
+        layer = LoRALinear(linear, rank=2, alpha=4)
+        layer.lora_A.copy_(torch.tensor([[1.0, -1.0], [0.0, 0.0]]))
+        layer.lora_B.copy_(torch.tensor([[5.0, 9.0], [7.0, 9.0]]))
+    # x = (3, 1): W x + b = (15, 33); A x = (2, 0); B A x = (10, 14), times 4 / 2
     assert layer(torch.tensor([[3.0, 1.0]])).tolist() == [[35.0, 61.0]]
     # W + 2 · B A = [[1 + 10, 2 − 10], [3 + 14, 4 − 14]]
     assert layer.merged().weight.tolist() == [[11.0, -8.0], [17.0, -10.0]]
