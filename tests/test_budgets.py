@@ -1,7 +1,11 @@
 """The packages stay small: each folder has a budget of lines, which only a decision raises.
 
-A folder that has become smaller gets its new size here in the commit that earned it. Where the
-redesign wants to arrive: gptlib at 5,300 lines, gptcourse at 4,800.
+A folder that has become smaller gets its new size here in the commit that earned it. The redesign
+wanted gptlib at 5,300 lines and gptcourse at 4,800; three passes over every function ended here.
+
+Raised since: gptlib/data by 170, for small words of twenty languages (Spanish was taken for French),
+a score of Darija against standard Arabic, and masks for addresses; gptlib/training by 60, for
+processes that must agree before they train, and runs that go on with another cut of a step.
 """
 
 import pytest
@@ -9,18 +13,18 @@ import pytest
 from gptcourse.paths import REPOSITORY
 
 BUDGETS = {
-    "gptlib": 9_230,
-    "gptlib/tokenizer": 900,
-    "gptlib/data": 2_260,
-    "gptlib/training": 1_590,
-    "gptlib/pretrained": 900,
-    "gptlib/commands": 1_030,
-    "gptcourse": 6_690,
+    "gptlib": 9_440,
+    "gptlib/tokenizer": 885,
+    "gptlib/data": 2_430,
+    "gptlib/training": 1_650,
+    "gptlib/pretrained": 895,
+    "gptlib/commands": 1_020,
+    "gptcourse": 6_650,
     "gptcourse/exercises": 4_120,
-    "gptcourse/notebooks": 990,
+    "gptcourse/notebooks": 960,
     "gptcourse/grading": 580,
     "gptcourse/reference_runs": 470,
-    "tests": 17_510,
+    "tests": 17_310,
 }
 SLACK = 0.05  # the share of a budget that may be left over before it has to be lowered
 

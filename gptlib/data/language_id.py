@@ -3,8 +3,9 @@
 Two questions, in this order. Which script: the share of Arabic letters. Which language, for Latin
 letters: the function words that occur. Nothing is learned, so each answer can be explained.
 
-Not handled: standard Arabic and Darija are both "arabic" (they share most of their function
-words). A row of one or two words that are in no list is "other", in Arabic letters "arabic".
+Standard Arabic and Darija are both "arabic", as they share most of their function words; how far
+they can be told apart, `darija_score` says. A row of one or two words that are in no list is
+"other", in Arabic letters "arabic".
 """
 
 import html
@@ -174,8 +175,7 @@ def _simplify(text: str) -> str:
     untagged = HASHTAG.sub(" ", text)
     if not LETTER_RUN.search(untagged):  # a tag in Latin letters has no language of its own
         untagged = LATIN_TAG.sub(" ", text).replace("_", " ")
-    text = untagged
-    return STRETCHED.sub(r"\1", text)
+    return STRETCHED.sub(r"\1", untagged)
 
 
 def _latin_language(text: str, words: list[str]) -> Language:
