@@ -3,9 +3,9 @@
 A folder that has become smaller gets its new size here in the commit that earned it. The redesign
 wanted gptlib at 5,300 lines and gptcourse at 4,800; three passes over every function ended here.
 
-Raised since: gptlib/data by 170, for small words of twenty languages (Spanish was taken for French),
-a score of Darija against standard Arabic, and masks for addresses; gptlib/training by 60, for
-processes that must agree before they train, and runs that go on with another cut of a step.
+Raised since: gptlib/data by 170, for small words of twenty languages (Spanish was taken for
+French), a score of Darija against standard Arabic, and masks for addresses; gptlib/training by 60,
+for processes that must agree before they train, and runs that go on with another cut of a step.
 """
 
 import pytest
