@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """One worker at a time starts a kernel: two at once may choose the same port, and one dies."""
+    """One worker at a time starts a kernel: of two that started together, one has died."""
     waits = WORKER and item.path.suffix == ".ipynb"
     with FileLock(Path(RUNS).parent / "kernels.lock") if waits else nullcontext():
         return (yield)

@@ -3,7 +3,7 @@
 A folder that has become smaller gets its new size here in the commit that earned it. The redesign
 wanted gptlib at 5,300 lines and gptcourse at 4,800; three passes over every function ended here.
 
-Raised since: gptlib/data by 170, for small words of twenty languages (Spanish was taken for
+Raised since: gptlib/data by 180, for small words of twenty languages (Spanish was taken for
 French), a score of Darija against standard Arabic, and masks for addresses; gptlib/training by 60,
 for processes that must agree before they train, and runs that go on with another cut of a step.
 """
@@ -13,9 +13,9 @@ import pytest
 from gptcourse.paths import REPOSITORY
 
 BUDGETS = {
-    "gptlib": 9_440,
+    "gptlib": 9_450,
     "gptlib/tokenizer": 885,
-    "gptlib/data": 2_430,
+    "gptlib/data": 2_440,
     "gptlib/training": 1_650,
     "gptlib/pretrained": 895,
     "gptlib/commands": 1_020,
@@ -24,7 +24,7 @@ BUDGETS = {
     "gptcourse/notebooks": 960,
     "gptcourse/grading": 580,
     "gptcourse/reference_runs": 470,
-    "tests": 17_310,
+    "tests": 17_330,
 }
 SLACK = 0.05  # the share of a budget that may be left over before it has to be lowered
 

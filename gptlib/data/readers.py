@@ -5,6 +5,8 @@ One document, or one block of a file, is in memory at a time.
 
 import importlib
 import json
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,9 +35,7 @@ def stream_documents(path: Path, separator: str | None = None) -> Iterator[str]:
         CorpusError: a file cannot be read, which may show after documents that could; or there
             is no text.
     """
-    files = [path]
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in READERS)
+    files = files_of(path) if path.is_dir() else [path]
     empty = True
     for file in files:
         if (read := READERS.get(file.suffix.lower())) is None:
@@ -52,6 +52,22 @@ def stream_documents(path: Path, separator: str | None = None) -> Iterator[str]:
             f"{path} holds no text: give a .txt, .jsonl or .parquet file with text in it, "
             f"or a folder of these"
         )
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files under a folder that have a reader; a warning counts hidden ones and what is none.
+
+    macOS puts a hidden ``._a.txt`` beside ``a.txt``; a table may be a folder named ``x.parquet``.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in READERS)
+    files = [
+        path
+        for path in found
+        if path.is_file() and not re.search(r"(^|/)\.", path.relative_to(folder).as_posix())
+    ]
+    if left := len(found) - len(files):
+        warnings.warn(f"{folder}: {left:,} hidden or no plain files are left out", stacklevel=3)
+    return files
 
 
 @contextmanager

@@ -158,3 +158,21 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch, suffix):
     finally:
         tracemalloc.stop()
     assert peak < 1.5e6  # a block, its parts, and a batch of 256 rows
+
+
+def test_of_a_folder_hidden_files_and_what_is_no_file_are_left_out_and_counted(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.txt").write_text("seen")
+    for name in ("._a.txt", ".git", "deep/.cache", "x.parquet"):
+        (tmp_path / name).write_bytes(b"\0\xff") if "a.t" in name else (tmp_path / name).mkdir()
+    (tmp_path / ".git" / "b.jsonl").write_text("no JSON")
+    (tmp_path / "deep" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    with pytest.warns(UserWarning, match="4 hidden or no plain files are left out"):
+        assert list_of(tmp_path) == ["seen"]
+
+
+def test_a_hidden_file_or_folder_that_is_named_is_read(tmp_path):
+    folder = tmp_path / ".texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("seen")
+    assert list_of(folder) == list_of(folder / "a.txt") == ["seen"]
