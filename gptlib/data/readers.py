@@ -5,7 +5,6 @@ One document, or one block of a file, is in memory at a time.
 
 import importlib
 import json
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +62,7 @@ def files_of(folder: Path) -> list[Path]:
     files = [
         path
         for path in found
-        if path.is_file() and not re.search(r"(^|/)\.", path.relative_to(folder).as_posix())
+        if path.is_file() and not any(part[0] == "." for part in path.relative_to(folder).parts)
     ]
     if left := len(found) - len(files):
         warnings.warn(f"{folder}: {left:,} hidden or no plain files are left out", stacklevel=3)
